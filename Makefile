@@ -1,0 +1,58 @@
+# Sparekey: a thin front for Meson. Each target works as the first command after cloning.
+#
+#   make            build build/sparekey
+#   make demo       five keys, four of them bad, no failure at the caller: no key or account needed
+#   make run        the gateway with the keys of the environment or .env.local
+#   make test       every test; the last line is "N passed, N failed"
+#   make test-asan  the same under AddressSanitizer and UBSan; make test-tsan under ThreadSanitizer
+#   make bench      side by side with nginx and HAProxy (bench/README.md)
+#   make install    DESTDIR and PREFIX are honoured
+
+PREFIX ?= /usr/local
+BUILD  ?= build
+SPAREKEY = $(BUILD)/sparekey
+
+.PHONY: all demo run test test-asan test-tsan bench bench-pool install format lint clean deps-build
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+$(BUILD)/build.ninja: | deps-build
+	@meson setup $(BUILD) >/dev/null
+
+deps-build:
+	@./tools/install-deps build
+
+demo: all
+	@$(SPAREKEY) demo
+
+run: all
+	@$(SPAREKEY) serve
+
+test: deps-build
+	@./tests/run
+
+test-asan: deps-build
+	@./tests/run --sanitize address,undefined
+
+test-tsan: deps-build
+	@./tests/run --sanitize thread
+
+bench: all
+	@./tools/install-deps bench
+	@./bench/run
+
+bench-pool: all
+	@$(BUILD)/bench/bench-pool
+
+install: all
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+lint: all
+	@./tests/lint/run
+
+clean:
+	@rm -rf build build-*

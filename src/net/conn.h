@@ -1,0 +1,116 @@
+/* A byte stream to a peer: TCP, or TLS over TCP, with the same face.
+ *
+ *   IDLE ──dial──▶ OPENING ──▶ OPEN ──peer's end / error──▶ ENDED ──conn_close──▶ CLOSING ──▶ closed()
+ *     └──accept────────────────▲ └────────────────conn_close──────────────────────▲
+ *
+ * Embedded in its owner's object (container_of gets back), so a connection is one allocation.
+ *
+ * Always true:
+ * - bytes given to `received` are valid during that call only;
+ * - `ended` is called at most once, nothing is received after it; the owner still calls conn_close;
+ * - after conn_close only `closed` is called, exactly once, and then the memory is the owner's to
+ *   free. conn_close is legal inside any callback and more than once;
+ * - conn_write takes all bytes: what the socket does not take at once is copied to the connection's
+ *   queue. Back-pressure is the owner's: stop feeding when conn_queued() passes CONN_HIGH_WATER,
+ *   go on at `drained`.
+ *
+ * TLS: certificate and host verification, SNI, resumption and ALPN "http/1.1" are the tls_context's
+ * business (net/tls.h); a connection without one is plain and pays nothing for the possibility.
+ */
+#ifndef SPAREKEY_NET_CONN_H
+#define SPAREKEY_NET_CONN_H
+
+#include <stdbool.h>
+#include <sys/uio.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/status.h"
+#include "net/loop.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CONN_HIGH_WATER 262144 /* queued bytes beyond which the owner should stop feeding */
+#define CONN_LOW_WATER 65536   /* `drained` is called when the queue falls to this after passing HIGH */
+
+enum conn_state { CONN_IDLE, CONN_OPENING, CONN_OPEN, CONN_ENDED, CONN_CLOSING, CONN_CLOSED };
+
+struct conn_ops {
+    /* The dial ended. STATUS_OK: open. STATUS_DNS, _CONNECT, _TLS, _TIMEOUT: the connection is
+     * ENDED and must be closed. For an accepted TLS connection: the handshake ended. */
+    void (*opened)(struct conn *conn, enum status status);
+    void (*received)(struct conn *conn, char *data, size_t len);
+    /* STATUS_EOF: the peer finished. Else STATUS_RESET, STATUS_TLS, STATUS_IO. */
+    void (*ended)(struct conn *conn, enum status status);
+    void (*drained)(struct conn *conn);
+    void (*closed)(struct conn *conn);
+};
+
+struct tls_session; /* one connection's TLS; private to tls.c */
+struct tls_context;
+struct dial;
+
+struct conn {
+    uv_tcp_t tcp;
+    struct net_loop *loop;
+    const struct conn_ops *ops;
+    struct tls_session *tls; /* NULL = plain */
+    struct dial *dial;       /* a dial under way, private to dial.c */
+    struct list writes;      /* queued writes in flight, private */
+    size_t queued;           /* bytes in them */
+    enum conn_state state;
+    bool reading, above_high, close_when_flushed, secret_queued;
+};
+
+/* Prepares caller's memory; does no system call. */
+void conn_init(struct conn *conn, struct net_loop *loop, const struct conn_ops *ops);
+
+/* Takes over a connected socket (accepted, or dialled by net/dial.c): sets TCP_NODELAY, starts
+ * reading. With `tls` a server-side handshake begins and `opened` follows; else the connection is
+ * OPEN on return and `opened` is not called. On failure the descriptor is closed and the
+ * connection stays IDLE. */
+NODISCARD enum status conn_accept(struct conn *conn, int fd, struct tls_context *tls);
+
+/* Likewise for a connected client-side socket; with `tls` the handshake for `host` begins and
+ * `opened` follows. Used by net/dial.c, which calls `opened` itself for plain connections. */
+NODISCARD enum status conn_adopt(struct conn *conn, int fd, struct tls_context *tls,
+                                 const char *host);
+
+#define CONN_WRITE_SECRET 1u /* wipe copies of these bytes after they were sent */
+
+/* Sends, in order. After return the caller's memory is free for reuse. Legal in OPEN; in other
+ * states the bytes are dropped. STATUS_NO_MEMORY: nothing more can be sent, the connection ENDs
+ * (`ended` is called from the loop, not from inside this call). */
+void conn_write(struct conn *conn, const struct iovec *parts, int count, unsigned flags);
+
+/* Collects the small writes of one turn into one system call: between conn_cork and conn_uncork
+ * bytes gather in the loop's cork buffer. One connection is corked at a time; corking or writing to
+ * another one flushes the first. Nests by last uncork. */
+void conn_cork(struct conn *conn);
+void conn_uncork(struct conn *conn);
+
+static inline size_t conn_queued(const struct conn *conn)
+{
+    return conn->queued;
+}
+
+/* Back-pressure towards the peer. Both are idempotent and cheap; while stopped, the peer's end is not noticed. */
+void conn_read_stop(struct conn *conn);
+void conn_read_start(struct conn *conn);
+
+/* Closes after the queue has been written (and TLS close_notify sent); gives up after
+ * CONN_LINGER_MS. conn_close: at once. conn_reset: at once with RST. */
+#define CONN_LINGER_MS 2000
+void conn_finish(struct conn *conn);
+void conn_close(struct conn *conn);
+void conn_reset(struct conn *conn);
+
+/* Whether the handshake resumed an earlier session. */
+bool conn_tls_resumed(const struct conn *conn);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

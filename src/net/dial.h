@@ -1,0 +1,34 @@
+/* From a host name to an open connection: resolve, race the addresses, shake hands.
+ *
+ * Names are resolved on the thread pool and cached for DIAL_DNS_TTL_MS per loop. Addresses are
+ * raced as RFC 8305 says: alternating families, a new attempt every DIAL_STAGGER_MS or as soon as
+ * one fails; the first to connect wins, the others are closed.
+ */
+#ifndef SPAREKEY_NET_DIAL_H
+#define SPAREKEY_NET_DIAL_H
+
+#include <stdint.h>
+
+#include "net/conn.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DIAL_DNS_TTL_MS 30000
+#define DIAL_STAGGER_MS 250
+#define DIAL_ADDRESSES_MAX 16
+
+/* Begins; conn->ops->opened tells the end, from the loop, never from inside this call. `timeout_ms`
+ * covers everything including the TLS handshake. `host` is copied. `tls` NULL: plain. The
+ * connection must be IDLE; conn_close on it cancels. */
+void conn_dial(struct conn *conn, const char *host, uint16_t port, struct tls_context *tls,
+               int64_t timeout_ms);
+
+/* Forgets cached names of this loop. */
+void dial_cache_clear(struct net_loop *loop);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

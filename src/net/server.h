@@ -1,0 +1,136 @@
+/* The serving side of HTTP/1.1: listener, connections, one request at a time on each.
+ *
+ *     accept ─▶ IDLE ──head──▶ REQUEST ──complete──▶ ANSWERING ──server_reply_end──▶ IDLE …
+ *
+ * The owner gets four calls for a request: `head`, `body`*, `complete`, and possibly `gone`. It
+ * answers with server_reply_head, _body*, _end, at any time after `head`, in the same call or much
+ * later. A request is named by its server_conn; `user` is the owner's.
+ *
+ * Always true:
+ * - after `head` exactly one of these ends the request: server_reply_end, server_abort (or
+ *   server_reset), or `gone`. After it the owner must not touch the server_conn;
+ * - a pipelined request waits, unread or buffered up to SERVER_PIPELINE_MAX, until then;
+ * - what is malformed is answered here (400, 408, 413, 431 by `error`'s body) and closed; the owner
+ *   never sees it — except a body that breaks after `head`: that is `gone`;
+ * - a client that closes its connection while its answer is due is `gone`.
+ *
+ * Framing, Date, Connection and keep-alive are this file's business; the owner gives status,
+ * fields and bytes.
+ */
+#ifndef SPAREKEY_NET_SERVER_H
+#define SPAREKEY_NET_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/conn.h"
+#include "net/http1.h"
+#include "net/tls.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SERVER_PIPELINE_MAX 65536 /* bytes buffered behind the current request */
+#define SERVER_BACKLOG 4096
+
+struct server_conn;
+struct server;
+
+struct server_ops {
+    /* A request has begun. Slices of `head` live during the call. */
+    void (*head)(struct server_conn *request, const struct http_head *head);
+    void (*body)(struct server_conn *request, const char *data, size_t len);
+    void (*complete)(struct server_conn *request);
+    /* The client left, or its body broke: no answer is wanted. */
+    void (*gone)(struct server_conn *request);
+    /* The answer's queue has room again (after server_queued passed CONN_HIGH_WATER). */
+    void (*drained)(struct server_conn *request);
+    /* Body of an answer made here, e.g. for 400; appended to `out`. NULL: plain text. */
+    void (*error)(struct server *server, int status, const char *message, struct buffer *out);
+};
+
+struct server_limits {
+    int64_t head_timeout_ms;      /* from the first byte (or accept) to a whole head */
+    int64_t body_timeout_ms;      /* between bytes of a request body */
+    int64_t keepalive_timeout_ms; /* idle between requests */
+    uint32_t max_connections;     /* further ones are accepted and closed at once */
+};
+
+struct server {
+    struct net_loop *loop;
+    const struct server_ops *ops;
+    struct server_limits limits;
+    struct tls_context *tls; /* NULL = plain HTTP */
+    void *user;
+    uv_tcp_t listener;
+    struct list conns;       /* every open server_conn */
+    uint32_t conn_count;
+    uint32_t request_count;  /* requests begun and not ended */
+    bool listening, draining;
+    uint64_t accepted;
+};
+
+struct server_conn {
+    struct conn conn;
+    struct http_reader reader;
+    struct server *server;
+    struct list node;             /* in server->conns */
+    struct wheel_timer timer;
+    struct buffer pipelined;      /* bytes behind the current request */
+    void *user;                   /* the owner's, NULL when a request begins */
+    uint8_t state;                /* private */
+    bool keep_alive, http10, head_request, chunked, replied, request_complete, reading_paused, lingering;
+};
+
+/* Prepares; nothing is opened. */
+void server_init(struct server *server, struct net_loop *loop, const struct server_ops *ops,
+                 const struct server_limits *limits, struct tls_context *tls, void *user);
+
+/* Listens on a numeric address with SO_REUSEPORT. `port` 0 takes a free one; server_port tells.
+ * STATUS_IN_USE, STATUS_INVALID (address), STATUS_IO. */
+NODISCARD enum status server_listen(struct server *server, const char *host, uint16_t port);
+uint16_t server_port(const struct server *server);
+
+/* Stops accepting; connections live on. Listening again is allowed. */
+void server_unlisten(struct server *server);
+
+/* Drain: stop accepting, close idle connections now and the others after their answer. */
+void server_drain(struct server *server);
+
+/* Closes every connection at once; requests in progress get `gone`. */
+void server_close_all(struct server *server);
+
+/* Begins the answer. `fields`: ready lines "name: value\r\n", may be empty; never framing fields.
+ * `content_length` -1: length unknown, chunked (or close-delimited for HTTP/1.0). The bytes are
+ * copied or sent before return, as in all of these. */
+void server_reply_head(struct server_conn *request, int status, struct slice fields,
+                       int64_t content_length);
+void server_reply_body(struct server_conn *request, const char *data, size_t len);
+
+/* The end of the answer. Reading the next request may begin inside this call. When the request's
+ * own body has not arrived in full the connection is closed after the answer. */
+void server_reply_end(struct server_conn *request);
+
+/* Head, body and end in one. */
+void server_reply(struct server_conn *request, int status, struct slice fields, struct slice body);
+
+/* 100 Continue, for a request whose head had expect_continue. */
+void server_continue(struct server_conn *request);
+
+/* An answer that must not look complete: closes without its end. server_reset: with RST. */
+void server_abort(struct server_conn *request);
+void server_reset(struct server_conn *request);
+
+/* Raw bytes on the connection, no framing: for a mock that must misbehave. */
+void server_raw(struct server_conn *request, const char *data, size_t len);
+
+/* Back-pressure: bytes not yet taken by the client; stop and start reading the request's body. */
+size_t server_queued(const struct server_conn *request);
+void server_pause(struct server_conn *request);
+void server_resume(struct server_conn *request);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,108 @@
+/* The calling side of HTTP/1.1: one request to one service, over kept-alive connections.
+ *
+ *     upstream_send ─▶ (idle connection, or dial) ─▶ request out ─▶ head ─▶ body* ─▶ complete
+ *                              └──────────────── failed(transport) ◀──── anything wrong
+ *
+ * An upstream is a service as seen by one worker: its address, its TLS context and its idle
+ * connections, newest used first. A call is one request on it, embedded in the caller's object.
+ *
+ * Always true:
+ * - exactly one of `complete` and `failed` ends a call, unless upstream_cancel did; none of them is
+ *   called from inside upstream_send;
+ * - a connection that is reset before any byte of the answer, and had served before, was stale: the
+ *   request is sent once more on a fresh connection, unseen;
+ * - the request's bytes are borrowed until the call ends: they are read again for such a replay;
+ * - a connection goes back to the idle list only after a whole answer that allows it.
+ */
+#ifndef SPAREKEY_NET_UPSTREAM_H
+#define SPAREKEY_NET_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "net/conn.h"
+#include "net/http1.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define UPSTREAM_IDLE_MAX 256        /* idle connections kept per worker and service */
+#define UPSTREAM_IDLE_MS 60000       /* an idle connection older than this is closed */
+#define UPSTREAM_PARTS_MAX 6         /* pieces of one request */
+#define UPSTREAM_SEND_STEP 262144    /* of a large body, so much is handed to the socket at a time */
+
+struct upstream_conn;
+struct upstream_call;
+
+struct upstream_ops {
+    void (*head)(struct upstream_call *call, const struct http_head *head);
+    void (*body)(struct upstream_call *call, const char *data, size_t len);
+    void (*complete)(struct upstream_call *call);
+    /* STATUS_DNS, _CONNECT, _TLS: nothing was sent. STATUS_RESET, _EOF, _TIMEOUT, _PROTOCOL, _LIMIT,
+     * _IO, _NO_MEMORY: after sending; `call->answered` tells whether a head had arrived. */
+    void (*failed)(struct upstream_call *call, enum status status);
+};
+
+struct upstream_timeouts {
+    int64_t connect_ms;    /* name, TCP and TLS together */
+    int64_t first_byte_ms; /* from the request sent to the answer's head */
+    int64_t idle_ms;       /* between bytes of the answer */
+};
+
+struct upstream {
+    struct net_loop *loop;
+    char *host; /* owned */
+    uint16_t port;
+    struct tls_context *tls; /* borrowed; NULL = plain */
+    struct upstream_timeouts timeouts;
+    struct list idle;   /* newest first */
+    struct list busy;
+    uint32_t idle_count, busy_count;
+    uint64_t dialled, reused, replayed; /* counters for tests and metrics */
+};
+
+/* `host` is copied. STATUS_NO_MEMORY. */
+NODISCARD enum status upstream_init(struct upstream *upstream, struct net_loop *loop,
+                                    const char *host, uint16_t port, struct tls_context *tls,
+                                    const struct upstream_timeouts *timeouts);
+
+/* Closes idle connections now; busy ones close when their call ends, and are not reused. */
+void upstream_stop(struct upstream *upstream);
+/* Legal when no call is in progress and its connections' `closed` have run. */
+void upstream_fini(struct upstream *upstream);
+
+struct upstream_call {
+    struct upstream *upstream;
+    const struct upstream_ops *ops;
+    struct upstream_conn *conn; /* NULL when no call is in progress */
+    struct iovec parts[UPSTREAM_PARTS_MAX];
+    uint8_t part_count;
+    bool head_request; /* method HEAD: the answer has no body */
+    bool secret;       /* the bytes hold a secret: copies are wiped */
+    bool answered;     /* a head has arrived */
+    bool sent;         /* some byte of the request was given to a socket */
+    bool replayed;
+};
+
+/* Begins. `call->parts`, `part_count`, `head_request` and `secret` are set by the caller.
+ * STATUS_NO_MEMORY: nothing was begun. */
+NODISCARD enum status upstream_send(struct upstream *upstream, struct upstream_call *call,
+                                    const struct upstream_ops *ops);
+
+/* Ends the call silently; its connection is closed. Harmless when none is in progress. */
+void upstream_cancel(struct upstream_call *call);
+
+/* Back-pressure: stop and start reading the answer. */
+void upstream_pause(struct upstream_call *call);
+void upstream_resume(struct upstream_call *call);
+
+/* After `head`, the request's bytes are needed no more (no replay can happen): the caller may free
+ * them. Returns false while some of them are still to be sent. */
+bool upstream_release_request(struct upstream_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

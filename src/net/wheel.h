@@ -1,0 +1,47 @@
+/* A timing wheel: thousands of timeouts that almost never fire, moved on every byte.
+ *
+ * Moving a timer later is one store (the wheel looks at `due_ms` only when the old slot comes
+ * round, and re-files the timer then); moving it earlier, arming and stopping are O(1) list
+ * operations. Precision is one tick of WHEEL_TICK_MS, upward: a timer never fires early.
+ * Sans-IO: the owner calls wheel_advance with the time.
+ */
+#ifndef SPAREKEY_NET_WHEEL_H
+#define SPAREKEY_NET_WHEEL_H
+
+#include <stdint.h>
+
+#include "base/list.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WHEEL_TICK_MS 8
+#define WHEEL_SLOTS 1024 /* one turn is 8 s; longer timeouts go round more than once */
+
+struct wheel_timer {
+    struct list node;
+    int64_t due_ms;   /* when it fires */
+    int64_t filed_ms; /* the slot it stands in: at or before due_ms */
+    void (*fire)(struct wheel_timer *timer); /* disarmed before the call; may re-arm or free its object */
+};
+
+struct wheel {
+    struct list slots[WHEEL_SLOTS];
+    int64_t tick;   /* last tick that was processed */
+    size_t armed;   /* timers in the wheel */
+};
+
+void wheel_init(struct wheel *wheel, int64_t now_ms);
+void wheel_timer_init(struct wheel_timer *timer, void (*fire)(struct wheel_timer *));
+void wheel_start(struct wheel *wheel, struct wheel_timer *timer, int64_t due_ms);
+void wheel_stop(struct wheel *wheel, struct wheel_timer *timer); /* harmless when not armed */
+int wheel_armed(const struct wheel_timer *timer);
+
+/* Fires everything due at `now_ms`, in order of ticks. */
+void wheel_advance(struct wheel *wheel, int64_t now_ms);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

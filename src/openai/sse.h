@@ -1,0 +1,54 @@
+/* The stream scanner: does this event stream mean something yet, has it failed, is it complete?
+ *
+ * It reads server-sent events as they pass (any cut into pieces gives the same result), keeps no
+ * copy of them but the data of a first error event, and answers three questions the gateway asks:
+ * may the held head go out (content), must the request go elsewhere (error before content), and
+ * was the end the true end (terminal event seen)?
+ */
+#ifndef SPAREKEY_OPENAI_SSE_H
+#define SPAREKEY_OPENAI_SSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "openai/endpoint.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SSE_ERROR_MAX 16384 /* bytes of an error event's data that are kept */
+
+struct sse {
+    enum stream_protocol protocol;
+    bool content;  /* a content-bearing event has begun or passed */
+    bool error;    /* an error event has passed; its data is in error_data */
+    bool terminal; /* the protocol's terminal event has passed: the stream is complete */
+    bool mid_event; /* bytes of an unfinished event have passed: the next byte is not a line start of a new event */
+    uint64_t events; /* dispatched so far (blank lines behind data) */
+    struct buffer error_data; /* owned; freed by sse_clear */
+    /* The scanner's own state follows. The module's author arranges it; an idle stream holds one
+     * of these, so keep the struct under 256 bytes and hold no line buffer between events. */
+    uint8_t state[96];
+};
+
+/* STREAM_NONE and unknown protocols: everything is content, and terminal stays true. */
+void sse_init(struct sse *sse, enum stream_protocol protocol);
+
+/* The next bytes of the body, any cut. On exhausted memory the error data is cut short, nothing else. */
+void sse_feed(struct sse *sse, const char *data, size_t len);
+
+void sse_clear(struct sse *sse);
+
+/* The in-band error event to append when a stream of this protocol was cut after content had been
+ * forwarded (openai-protocol.md §4.1: official SDKs must raise on it). Begins by closing an
+ * unfinished event (blank line) when `mid_event`. Appends to `out`. */
+NODISCARD enum status sse_write_error(enum stream_protocol protocol, bool mid_event,
+                                      struct slice message, struct slice code, struct buffer *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,118 @@
+/* The plan: one request's attempts, from the first choice of a key to the answer.
+ *
+ *     plan_start ─▶ plan_next ──PLAN_SEND k──▶ (attempt on key k) ──▶ plan_hear ─┐
+ *                      ▲  └──PLAN_WAIT t──▶ (sleep until t, or pool_epoch moves) │
+ *                      └──────────────────────────────────────────────◀──────────┘
+ *                         PLAN_RETURN / PLAN_RETURN_KEPT / PLAN_GIVE_UP: the end
+ *
+ * Whoever moves bytes (gateway, library, simulator) asks plan_next what to do, does it, and tells
+ * the plan what came of it. Bounds (DESIGN.md §2.6): the total deadline; service-scoped failures
+ * at most PLAN_SERVICE_ATTEMPTS attempts with full-jitter backoff; key-scoped failures move on at
+ * once for as many keys as there are buckets.
+ *
+ * A plan belongs to one request and is not thread-safe; calls take the pool's lock like every call
+ * on the pool.
+ */
+#ifndef SPAREKEY_POOL_PLAN_H
+#define SPAREKEY_POOL_PLAN_H
+
+#include "pool/pool.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Attempts that may fail for the service's sake: 3, as the official SDKs do. */
+#define PLAN_SERVICE_ATTEMPTS 3
+/* Full-jitter backoff between them: uniform in 0 … min(0.5 s * 2^n, 8 s). */
+#define PLAN_BACKOFF_BASE_NS 500000000
+#define PLAN_BACKOFF_CAP_NS 8000000000
+/* Replays of work that may have run (and been billed): at most this many, stateless requests only. */
+#define PLAN_MAYBE_RAN_REPLAYS 1
+
+/* Longest model name that is told apart; longer ones are cut (and so may share a breaker). */
+#define PLAN_MODEL_MAX 96
+
+struct plan_request {
+    uint8_t family;      /* endpoint family: any small number, the same for the same family */
+    bool stream;         /* the caller asked for a stream */
+    bool stateless;      /* replay of maybe-run work is allowed (openai-protocol.md §2.4) */
+    bool opaque;         /* unknown endpoint: never replayed once bytes were sent */
+    struct slice model;  /* copied; empty when the request names none */
+    int64_t deadline_ns; /* no attempt starts after this */
+};
+
+enum plan_action {
+    PLAN_SEND,        /* send on `key`, then plan_hear (or plan_abandon) */
+    PLAN_WAIT,        /* ask plan_next again at `until_ns`, or when pool_epoch has moved */
+    PLAN_RETURN,      /* the answer just heard goes to the caller */
+    PLAN_RETURN_KEPT, /* the answer that plan_hear asked to keep goes to the caller */
+    PLAN_GIVE_UP,     /* an error of our own goes to the caller: `status`, `retry_after_s` */
+};
+
+struct plan_step {
+    enum plan_action action;
+    key_id key;
+    int64_t until_ns;
+    int status;            /* PLAN_GIVE_UP: 429 when time will help, 502 (transport), 503 else */
+    int retry_after_s;     /* PLAN_GIVE_UP, 429: 1…60; else 0 */
+    bool should_not_retry; /* any end: the answer is to carry x-should-retry: false */
+    enum failure failure;  /* PLAN_GIVE_UP: the class that stands in the way */
+};
+
+/* One ended attempt, for the trail. */
+struct plan_attempt {
+    key_id key;
+    uint32_t project, organization; /* nodes, to tell buckets apart */
+    enum failure failure;
+    bool may_repeat; /* its verdict allows asking this key again */
+};
+
+/* The first attempts are kept inside the plan; only a long trail costs an allocation. */
+#define PLAN_INLINE_ATTEMPTS 4
+
+/* Caller's memory; all fields private but `attempts` and `attempt_count`. The engine's author may
+ * add fields freely; keep the whole under 512 bytes (an idle stream holds one). */
+struct plan {
+    struct pool *pool;
+    int64_t deadline_ns;
+    uint64_t model_hash;
+    uint8_t family;
+    bool stream, stateless, opaque;
+    uint8_t phase;
+    uint8_t service_failures;
+    uint8_t maybe_ran_replays;
+    struct plan_attempt *attempts; /* inline_attempts, or heap when the trail grew */
+    uint32_t attempt_count, attempt_capacity;
+    struct plan_attempt inline_attempts[PLAN_INLINE_ATTEMPTS];
+    key_id current; /* between PLAN_SEND and plan_hear */
+};
+
+/* Begins. Allocates nothing. */
+void plan_start(struct plan *plan, struct pool *pool, const struct plan_request *request,
+                int64_t now_ns);
+
+/* What to do now. Legal after plan_start, after plan_hear and after PLAN_WAIT. */
+void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step);
+
+/* Tells the outcome of the attempt begun by PLAN_SEND. Updates breakers and counters.
+ * Returns true when this answer is the most useful one so far (openai-protocol.md §2.5, last
+ * paragraph) and the caller shall keep it for a later PLAN_RETURN_KEPT, instead of any kept
+ * before; false: nothing needs to be kept. `evidence` may be NULL on success. */
+bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct evidence *evidence,
+               int64_t now_ns);
+
+/* Success was certain before the end (a stream has begun to flow to the caller): closes half-open
+ * breakers and counts the proof now; plan_hear still follows at the end. Idempotent. */
+void plan_proven(struct plan *plan, int64_t now_ns);
+
+/* The client hung up: ends the attempt in flight, if any, blaming nobody and returning leases. */
+void plan_abandon(struct plan *plan, int64_t now_ns);
+
+/* Frees what the plan holds; legal in every phase after plan_start (abandons when in flight). */
+void plan_end(struct plan *plan, int64_t now_ns);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

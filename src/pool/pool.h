@@ -1,0 +1,124 @@
+/* The pool: every key, who owns it, and which of them can serve a request right now.
+ *
+ * Limits and bills belong to accounts, a key is only a door, so the pool is a tree
+ *
+ *     service (one base URL) ── organisation ── project ── key
+ *
+ * and a breaker may stand at any node, alone or together with a model or an endpoint family
+ * (enum scope). A key is ready for a request when every breaker on its path lets it pass. The
+ * organisation and project of a key are configured or learned from answers (pool_learn); until
+ * then each key counts as its own.
+ *
+ *     CLOSED ──failure──▶ OPEN(until, evidence) ──due──▶ HALF_OPEN(one lease) ──success──▶ CLOSED
+ *                            ▲                                 │
+ *                            └──────── failure: wait ×2 ───────┘
+ *
+ * Sans-IO: no clock, no random source of its own, no sockets, no environment, no logging, no
+ * globals. `now_ns` is monotonic nanoseconds, read by the caller, never going back between calls.
+ *
+ * Threads: none. The caller serialises all calls on one pool (the gateway's keyring holds a
+ * mutex for them: two short critical sections a request).
+ */
+#ifndef SPAREKEY_POOL_POOL_H
+#define SPAREKEY_POOL_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "base/status.h"
+#include "pool/verdict.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A key inside the pool: stable while the key is loaded, reused after it was removed and its last
+ * request ended. */
+typedef uint32_t key_id;
+#define KEY_NONE UINT32_MAX
+
+enum strategy { STRATEGY_PRIMARY_FIRST, STRATEGY_ROUND_ROBIN };
+
+struct pool_options {
+    enum strategy strategy;
+    bool fallback_enabled; /* false: only the primary key is ever used */
+    bool rotation_enabled; /* primary-first: round-robin over the fallbacks, else first in order */
+    uint64_t seed;         /* of jitter and hashing */
+    int64_t proof_wait_ns; /* how long requests wait for the first answer ever of an unproven key,
+                              so that a dead one is asked once and not once per caller (0 = off) */
+    int64_t lease_ns;      /* a half-open lease not returned by then has expired */
+};
+
+/* Sensible values: primary-first, fallback and rotation on, seed 1, 300 ms proof, 600 s lease. */
+void pool_options_init(struct pool_options *options);
+
+/* One key as configured. Strings are copied. The primary is the first of the array. */
+struct key_spec {
+    uint64_t identity;         /* salted hash of service + secret: the same key before and after a reload */
+    uint32_t service;          /* index of its base URL, small */
+    struct slice organization; /* configured owner; empty = to be learned */
+    struct slice project;
+    uint64_t cookie; /* the caller's own handle, given back by pool_key_cookie */
+};
+
+struct pool;
+
+/* NULL in `*ret` never happens on STATUS_OK. STATUS_NO_MEMORY. */
+NODISCARD enum status pool_new(const struct pool_options *options, struct pool **ret_pool);
+void pool_free(struct pool *pool);
+
+/* Makes these the keys: first load and reload alike. A key whose identity was there before keeps
+ * its state, its id and its place in breakers; one that is gone is retired (never selected; its id
+ * lives until its last plan ends). Duplicate identities after the first are ignored.
+ * On failure (STATUS_NO_MEMORY) the pool is as before. */
+NODISCARD enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t count,
+                                int64_t now_ns);
+
+/* Changes strategy and switches of a running pool; seed is ignored. */
+void pool_configure(struct pool *pool, const struct pool_options *options);
+
+/* Keys loaded and not retired. */
+size_t pool_count(const struct pool *pool);
+
+/* The caller's handle of a key that is loaded or retired with a plan in flight. */
+uint64_t pool_key_cookie(const struct pool *pool, key_id key);
+
+/* What an answer said about the key's owner (openai-organization, openai-project); an empty slice
+ * says nothing. Configured values win; a changed value moves the key to its new owner. */
+void pool_learn(struct pool *pool, key_id key, struct slice organization, struct slice project);
+
+/* A number that changes whenever waiting requests should ask again: a proof arrived, a breaker
+ * closed, keys were loaded. Compare, do not interpret. */
+uint64_t pool_epoch(const struct pool *pool);
+
+enum circuit { CIRCUIT_CLOSED, CIRCUIT_OPEN, CIRCUIT_HALF_OPEN };
+
+/* One key as an operator sees it. Strings live until the next call that changes the pool. */
+struct key_view {
+    uint64_t cookie;
+    struct slice organization, project; /* empty while unknown */
+    uint64_t requests, successes;       /* attempts ended, of them successful */
+    uint32_t consecutive_errors;        /* failures blamed on the key or its accounts since the last success */
+    uint32_t in_flight;
+    int64_t last_used_ns;               /* -1 = never */
+    /* The worst open breaker on the key's path that blocks it as a whole or for some model: */
+    enum circuit circuit;
+    enum scope scope;
+    enum failure reason;
+    bool rate_limited;                  /* it is open for a rate limit, not for a fault of the key */
+    int64_t open_since_ns, open_until_ns;
+    struct evidence evidence;
+};
+
+/* Fills the view of the i-th loaded key in order, i < pool_count. */
+void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key_view *ret_view);
+
+/* Invariants, for tests and the simulator: aborts with a message when one is broken. */
+void pool_check(const struct pool *pool);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -7,9 +7,9 @@
  *       Open loop: request i is due at start + i / R whether or not earlier ones were answered, and
  *       its time counts from then, also while it waits for a free connection. So a server that
  *       stalls is charged for everyone who would have come meanwhile (no coordinated omission).
- *   bench-load sse --port P --requests N --connections C --chunks K
- *       Streams whose chunks carry the time they were written at ("t=<ns>", bench-upstream): the
- *       samples are the chunks' journeys.
+ *   bench-load sse --port P --requests N --connections C --rate R --chunks K
+ *       Streams, begun R a second, whose chunks carry the time they were written at ("t=<ns>",
+ *       bench-upstream): the samples are the chunks' journeys.
  *   bench-load idle --port P --steps 1,1000,8000
  *       Opens streams until that many have brought their first chunk, prints a line, and holds them
  *       in silence until a line arrives on stdin; then the next step.
@@ -216,12 +216,6 @@ static void run_closed(struct load *l)
         poll_until(l, INT64_MAX);
 }
 
-static void start_next(struct conn *c)
-{
-    if (c->load->started < c->load->options->requests)
-        conn_start(c, now_ns());
-}
-
 /* ---- closed and open: whole answers, compared byte by byte ---- */
 
 static void compare_body(struct conn *c, struct slice piece)
@@ -245,7 +239,8 @@ static void sample_answer(struct conn *c)
 static void on_closed_answer(struct conn *c)
 {
     sample_answer(c);
-    start_next(c);
+    if (c->load->started < c->load->options->requests)
+        conn_start(c, now_ns());
 }
 
 static void run_open(struct load *l)
@@ -320,7 +315,6 @@ static void on_stream_end(struct conn *c)
     if (c->chunks != c->load->options->chunks || !c->done_seen)
         fail("a stream that ended after %" PRIu64 " of %" PRIu64 " chunks", c->chunks,
              c->load->options->chunks);
-    start_next(c);
 }
 
 static void on_idle_end(struct conn *c)
@@ -365,7 +359,7 @@ static void run_idle(struct load *l)
 static const struct mode modes[] = {
     {"closed", false, run_closed, compare_body, on_closed_answer},
     {"open", false, run_open, compare_body, sample_answer},
-    {"sse", true, run_closed, split_sse, on_stream_end},
+    {"sse", true, run_open, split_sse, on_stream_end},
     {"idle", true, run_idle, split_sse, on_idle_end},
 };
 

@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import time
 
@@ -47,8 +46,9 @@ class Bench:
         self.directory = pathlib.Path(directory)
         self.sizes, self.names = sizes, names
         cpus = sorted(os.sched_getaffinity(0))
-        # The proxy alone on one CPU, everything that is the same for all on another.
-        self.proxy_cpus, self.other_cpus = ({cpus[-1]}, {cpus[0]}) if len(cpus) > 1 else (None, None)
+        # For throughput the proxy has a CPU for itself; everything that is the same for all, and for
+        # latency the proxy too, is on another. README.md says why.
+        self.proxy_cpus, self.other_cpus = {cpus[-1]}, {cpus[0]}
         self.expect = self.directory / "answer.json"
         self.expect.write_text(servers.answer())
         self.started = 0
@@ -164,6 +164,8 @@ def requests(bench):
         bench.ask("closed", target, "--connections", THROUGHPUT_CONNECTIONS, "--requests", 2000)
 
     rows = throughput(bench, proxies)
+    for proxy in proxies:
+        proxy.pin(bench.other_cpus)
     rows += single_latency(bench, [direct, *proxies])
     rows += rate_latency(bench, [direct, *proxies])
     for server in [*proxies, upstream]:
@@ -175,8 +177,12 @@ def stream_delay(bench):
     chunks = bench.sizes.chunks
     upstream = bench.start_stream_upstream("--chunks", str(chunks), "--interval-us", str(CHUNK_INTERVAL_US))
     proxies = [bench.start_proxy(name, upstream, streaming=True) for name in bench.names]
+    for proxy in proxies:
+        proxy.pin(bench.other_cpus)
     direct = servers.Server("direct", upstream.port, upstream.process)
-    options = ("--connections", STREAMS, "--requests", STREAMS, "--chunks", chunks)
+    # Begun evenly over one interval, so that the chunks of all streams come evenly too.
+    rate = STREAMS * 1000000 // CHUNK_INTERVAL_US
+    options = ("--connections", STREAMS, "--requests", STREAMS, "--rate", rate, "--chunks", chunks)
 
     def run(target):
         before = target.cpu_ns()
@@ -254,7 +260,3 @@ def engine(bench):
     if run.returncode != 0:
         raise LoadError(f"bench-pool ended with {run.returncode}: {run.stderr.strip()}")
     return run.stdout
-
-
-def median(values):
-    return statistics.median(values)

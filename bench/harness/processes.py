@@ -1,5 +1,6 @@
 """Child processes that never outlive the benchmark, and what /proc says about them."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -34,7 +35,8 @@ def stop(process):
             process.wait(STOP_PATIENCE_S)
         except subprocess.TimeoutExpired:
             for pid in family(process.pid):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
@@ -55,6 +57,13 @@ def family(pid):
         for children in pathlib.Path(f"/proc/{parent}/task").glob("*/children"):
             pids += [int(child) for child in children.read_text().split()]
     return pids
+
+
+def pin(pid, cpus):
+    """Moves every thread of the family to these CPUs."""
+    for member in family(pid):
+        for task in os.listdir(f"/proc/{member}/task"):
+            os.sched_setaffinity(int(task), cpus)
 
 
 def cpu_ns(pid):

@@ -159,6 +159,9 @@ class Server:
     def __init__(self, name, port, process):
         self.name, self.port, self.process = name, port, process
 
+    def pin(self, cpus):
+        processes.pin(self.process.pid, cpus)
+
     def cpu_ns(self):
         return processes.cpu_ns(self.process.pid)
 
@@ -254,14 +257,15 @@ def sparekey_binary():
     return root / os.environ.get("BUILD", "build") / "sparekey"
 
 
-def start_sparekey(directory, upstream, cpus, streaming):
+def start_sparekey(directory, upstream, cpus, streaming, under=()):
+    """`under`: a command that runs it, such as a profiler."""
     del streaming
     directory.mkdir(parents=True)
     port = free_port()
     log_path = directory / "log"
     with open(log_path, "wb") as log:
         process = processes.spawn(
-            [str(sparekey_binary()), "serve"], cpus, cwd=directory,
+            [*under, str(sparekey_binary()), "serve"], cpus, cwd=directory,
             env=sparekey_environment(upstream, port),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
         )

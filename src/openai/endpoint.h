@@ -47,6 +47,10 @@ enum family {
 
 const char *family_name(enum family family);
 
+/* Whether the family's calls are, as a rule, about objects of one project (the State column of
+ * openai-protocol.md §1): an unclear failure of such a call is not simply replayed. */
+bool family_stateful(enum family family);
+
 /* How a stream of this endpoint speaks: what is content, what ends it (openai-protocol.md §5). */
 enum stream_protocol {
     STREAM_NONE,          /* not SSE, or unknown: HTTP framing alone tells the end */
@@ -62,7 +66,8 @@ enum stream_protocol {
 struct endpoint {
     enum family family;
     enum stream_protocol stream;
-    bool stateful; /* the call creates or changes an object of its project: see openai-protocol.md §2.4.
+    bool
+        stateful; /* the call creates or changes an object of its project: see openai-protocol.md §2.4.
                       POST /responses is not marked: whether it is follows from the body (peek) */
 };
 

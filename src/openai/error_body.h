@@ -12,8 +12,19 @@ extern "C" {
 
 /* Appends {"error":{"message":…,"type":…,"param":null,"code":…}} with JSON escaping; invalid UTF-8
  * becomes U+FFFD. An empty code is null. */
-NODISCARD enum status error_body_write(struct buffer *out, struct slice message, struct slice type,
-                                       struct slice code);
+NODISCARD
+enum status error_body_write(struct buffer *out, struct slice message, struct slice type,
+                             struct slice code);
+
+/* The inner object alone: {"message":…,"type":…,"param":null,"code":…}. For whoever writes the
+ * frame around it; on failure a part of it may be left in `out`. */
+NODISCARD
+enum status error_object_write(struct buffer *out, struct slice message, struct slice type,
+                               struct slice code);
+
+/* Appends `text` as a JSON string, quotes included, under the same rules. */
+NODISCARD
+enum status json_write_string(struct buffer *out, struct slice text);
 
 /* Overwrites key fragments ("sk-…" and the like, also already starred ones) inside upstream text
  * with '*', in place and of the same length, so that lengths and framing stay true. */

@@ -41,6 +41,7 @@ struct hints {
     char organization[64]; /* openai-organization */
     char project[64];      /* openai-project */
     char request_id[72];   /* x-request-id, else cf-ray */
+    uint32_t seen;         /* private: which numbers were there, to notice contradictions */
 };
 
 /* All absent. */
@@ -52,10 +53,12 @@ bool hints_field(struct hints *hints, struct slice name, struct slice value, int
 
 /* Go-style durations: "1s", "6m0s", "120ms", "58.891s", "1h2m3s", "114h18m0s"; units ns us µs ms s m
  * h d; a bare number is seconds. Clamped to HINT_WAIT_MAX_NS. STATUS_INVALID: anything else. */
-NODISCARD enum status duration_parse(struct slice text, int64_t *ret_ns);
+NODISCARD
+enum status duration_parse(struct slice text, int64_t *ret_ns);
 
 /* RFC 9110 §5.6.7 dates (IMF-fixdate, and the two obsolete forms) as Unix milliseconds. */
-NODISCARD enum status http_date_parse(struct slice text, int64_t *ret_wall_ms);
+NODISCARD
+enum status http_date_parse(struct slice text, int64_t *ret_wall_ms);
 
 /* "Please try again in 534ms." / "after 51.84 seconds" inside an error message; HINT_NONE if there
  * is no such hint. */
@@ -64,6 +67,10 @@ int64_t message_wait_ns(struct slice message);
 /* The order of openai-protocol.md §3: retry-after-ms, retry-after, message text, reset of the
  * exhausted dimension; HINT_NONE when nothing is said. `message` may be empty. */
 int64_t hints_wait_ns(const struct hints *hints, struct slice message);
+
+/* The same without the last step: only what the answer asks for in so many words. For failures
+ * that are no rate limit, where an exhausted bucket is beside the point. */
+int64_t hints_asked_wait_ns(const struct hints *hints, struct slice message);
 
 #ifdef __cplusplus
 }

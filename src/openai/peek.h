@@ -29,10 +29,12 @@ struct peek {
     bool stream;      /* "stream": true */
     bool store_false; /* "store": false, said in so many words */
     bool background;  /* "background": true */
-    bool references;  /* names an object by id: previous_response_id, conversation, prompt … (not null) */
-    bool stream_sse;  /* "stream_format": "sse" (speech) */
-    uint64_t max_output_tokens; /* max_tokens, max_completion_tokens or max_output_tokens; 0 = not said */
-    uint64_t n;                 /* "n"; 0 = not said */
+    bool
+        references; /* names an object by id: previous_response_id, conversation, prompt … (not null) */
+    bool stream_sse; /* "stream_format": "sse" (speech) */
+    uint64_t
+        max_output_tokens; /* max_tokens, max_completion_tokens or max_output_tokens; 0 = not said */
+    uint64_t n;            /* "n"; 0 = not said */
     bool malformed;
     /* The scanner's own state follows. The module's author arranges it; keep it small. */
     uint8_t state[256];

@@ -26,8 +26,9 @@ struct sse {
     bool content;  /* a content-bearing event has begun or passed */
     bool error;    /* an error event has passed; its data is in error_data */
     bool terminal; /* the protocol's terminal event has passed: the stream is complete */
-    bool mid_event; /* bytes of an unfinished event have passed: the next byte is not a line start of a new event */
-    uint64_t events; /* dispatched so far (blank lines behind data) */
+    bool
+        mid_event; /* bytes of an unfinished event have passed: the next byte is not a line start of a new event */
+    uint64_t events;          /* dispatched so far (blank lines behind data) */
     struct buffer error_data; /* owned; freed by sse_clear */
     /* The scanner's own state follows. The module's author arranges it; an idle stream holds one
      * of these, so keep the struct under 256 bytes and hold no line buffer between events. */
@@ -45,8 +46,9 @@ void sse_clear(struct sse *sse);
 /* The in-band error event to append when a stream of this protocol was cut after content had been
  * forwarded (openai-protocol.md §4.1: official SDKs must raise on it). Begins by closing an
  * unfinished event (blank line) when `mid_event`. Appends to `out`. */
-NODISCARD enum status sse_write_error(enum stream_protocol protocol, bool mid_event,
-                                      struct slice message, struct slice code, struct buffer *out);
+NODISCARD
+enum status sse_write_error(enum stream_protocol protocol, bool mid_event, struct slice message,
+                            struct slice code, struct buffer *out);
 
 #ifdef __cplusplus
 }

@@ -40,9 +40,9 @@ const char *transport_name(enum transport transport);
 
 struct answer {
     enum transport transport;
-    bool request_sent;         /* any byte of the request went out (matters for transport failures) */
-    int status;                /* 0 when no head arrived */
-    bool in_stream;            /* an error event inside a 200 stream, before any content: `body` is its data */
+    bool request_sent; /* any byte of the request went out (matters for transport failures) */
+    int status;        /* 0 when no head arrived */
+    bool in_stream; /* an error event inside a 200 stream, before any content: `body` is its data */
     bool truncated_stream;     /* a 2xx stream that ended without its terminal event */
     struct slice content_type; /* empty when absent */
     struct slice body;         /* of an error answer, at most VERDICT_BODY_MAX bytes */
@@ -52,19 +52,43 @@ struct answer {
     int64_t wall_ms;
 };
 
+/* The fields of an error, wherever its sender put them. */
+struct error_fields {
+    char code[64], type[64], param[64]; /* empty: absent, null, or too long to be one of ours */
+    char message[2048];                 /* cut to fit */
+    bool html;                          /* the body is a web page */
+};
+
+/* Reads {"error":{…}}, {"error":"text"}, the flat form of Responses events, {"response":{"error":
+ * {…}}}, and any of them inside an array. Numbers count as their digits. Takes what it finds in
+ * broken or cut documents; never fails. */
+void error_fields_read(struct slice content_type, struct slice body, struct error_fields *ret);
+
 /* Never fails: what it cannot read it judges by status. 2xx with TRANSPORT_OK is REACT_SUCCESS.
  * `*ret_evidence` is always filled. */
 void verdict_of(const struct answer *answer, struct verdict *ret_verdict,
                 struct evidence *ret_evidence);
 
+/* What else a row may ask of an answer than fields. */
+enum verdict_when {
+    WHEN_ANY,
+    WHEN_HTML, /* the body is a web page: an edge, a proxy or a firewall speaks, not the API */
+    WHEN_OVER_BUCKET, /* "Request too large", or "Limit L … Requested R" with R > L */
+};
+
 /* The rows of the table, for tests, docs and the mock: i from 0, NULL behind the last. The strings
  * are NULL where a row does not look at that field. */
 struct verdict_row {
-    const char *name; /* unique, stable: "401_invalid_api_key" */
-    int status;       /* 0 = any */
-    const char *code, *type, *message; /* message: a lower-case substring */
+    const char *name;         /* unique, stable: "401_invalid_api_key" */
+    enum transport transport; /* not OK: the row is about that failure alone */
+    int status;               /* 0 = any … */
+    int status_to;            /* … up to this one; 0 = that status alone */
+    const char *code, *type;
+    const char *message; /* lower-case; "^" at the front: begins with; "*" inside: any gap */
     const char *param;
-    struct verdict verdict; /* wait_ns -1 */
+    enum verdict_when when;
+    bool unsafe_if_stateful; /* with a stateful family: maybe_ran (openai-protocol.md §2.4) */
+    struct verdict verdict;  /* wait_ns -1 */
 };
 const struct verdict_row *verdict_row(unsigned i);
 

@@ -21,6 +21,7 @@
 #define SPAREKEY_NET_CONN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/uio.h>
 #include <uv.h>
 
@@ -58,10 +59,16 @@ struct conn {
     const struct conn_ops *ops;
     struct tls_session *tls; /* NULL = plain */
     struct dial *dial;       /* a dial under way, private to dial.c */
-    struct list writes;      /* queued writes in flight, private */
+    struct conn_linger *linger;   /* a conn_finish under way, private */
+    struct list writes;      /* chunks the socket did not take yet, private */
     size_t queued;           /* bytes in them */
+    struct list deferred;    /* in loop->deferred while something waits to be told, private */
+    int error;               /* libuv's code of what went wrong, 0 unknown */
+    enum status pending;     /* why writing is over, while `broken`; private */
+    enum status opened_as;   /* for `opened`, while it waits to be told; private */
     enum conn_state state;
-    bool reading, above_high, close_when_flushed, secret_queued;
+    uint8_t deferrals;       /* what waits to be told, private */
+    bool reading, above_high, peer_finished, broken;
 };
 
 /* Prepares caller's memory; does no system call. */
@@ -78,6 +85,7 @@ NODISCARD enum status conn_accept(struct conn *conn, int fd, struct tls_context 
 NODISCARD enum status conn_adopt(struct conn *conn, int fd, struct tls_context *tls,
                                  const char *host);
 
+#define CONN_PARTS_MAX    16 /* more parts than this are legal, but leave a cork in their own writev */
 #define CONN_WRITE_SECRET 1u /* wipe copies of these bytes after they were sent */
 
 /* Sends, in order. After return the caller's memory is free for reuse. Legal in OPEN; in other
@@ -87,7 +95,7 @@ void conn_write(struct conn *conn, const struct iovec *parts, int count, unsigne
 
 /* Collects the small writes of one turn into one system call: between conn_cork and conn_uncork
  * bytes gather in the loop's cork buffer. One connection is corked at a time; corking or writing to
- * another one flushes the first. Nests by last uncork. */
+ * another one flushes the first. Nests: the outermost uncork sends. */
 void conn_cork(struct conn *conn);
 void conn_uncork(struct conn *conn);
 
@@ -100,12 +108,18 @@ static inline size_t conn_queued(const struct conn *conn)
 void conn_read_stop(struct conn *conn);
 void conn_read_start(struct conn *conn);
 
-/* Closes after the queue has been written (and TLS close_notify sent); gives up after
- * CONN_LINGER_MS. conn_close: at once. conn_reset: at once with RST. */
+/* conn_finish: closes after the queue has been written (and TLS close_notify sent) and the peer has
+ * closed too, so that bytes it still sends cannot turn our last ones into a reset; gives up when
+ * CONN_LINGER_MS pass without progress. conn_close: at once, what is queued or corked is dropped.
+ * conn_reset: at once with RST. */
 #define CONN_LINGER_MS 2000
 void conn_finish(struct conn *conn);
 void conn_close(struct conn *conn);
 void conn_reset(struct conn *conn);
+
+/* What went wrong, for a log: the reason of a failed handshake or the system's error text; "" when
+ * nothing is known. Lives until conn_close. */
+const char *conn_error_text(const struct conn *conn);
 
 /* Whether the handshake resumed an earlier session. */
 bool conn_tls_resumed(const struct conn *conn);

@@ -8,6 +8,7 @@
 #ifndef SPAREKEY_NET_WHEEL_H
 #define SPAREKEY_NET_WHEEL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -22,14 +23,15 @@ extern "C" {
 struct wheel_timer {
     struct list node;
     int64_t due_ms;   /* when it fires */
-    int64_t filed_ms; /* the slot it stands in: at or before due_ms */
+    int64_t filed_ms; /* what its slot was chosen for: at or before due_ms */
     void (*fire)(struct wheel_timer *timer); /* disarmed before the call; may re-arm or free its object */
 };
 
 struct wheel {
     struct list slots[WHEEL_SLOTS];
-    int64_t tick;   /* last tick that was processed */
-    size_t armed;   /* timers in the wheel */
+    uint64_t occupied[WHEEL_SLOTS / 64]; /* a bit per slot that may hold a timer */
+    int64_t tick;                        /* last tick that was processed */
+    size_t armed;                        /* timers in the wheel */
 };
 
 void wheel_init(struct wheel *wheel, int64_t now_ms);
@@ -40,6 +42,10 @@ int wheel_armed(const struct wheel_timer *timer);
 
 /* Fires everything due at `now_ms`, in order of ticks. */
 void wheel_advance(struct wheel *wheel, int64_t now_ms);
+
+/* When wheel_advance has something to look at next: at most one turn ahead, and possibly only to
+ * re-file a timer that was moved. INT64_MAX: nothing is armed. */
+int64_t wheel_next_ms(const struct wheel *wheel);
 
 #ifdef __cplusplus
 }

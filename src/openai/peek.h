@@ -13,13 +13,14 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "openai/json_scan.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define PEEK_VALUE_MAX 128 /* longest string value kept; a longer one counts as absent */
-#define PEEK_DEPTH_MAX 512 /* deeper nesting sets `malformed` */
+#define PEEK_VALUE_MAX 128            /* longest string value kept; a longer one counts as absent */
+#define PEEK_DEPTH_MAX JSON_DEPTH_MAX /* deeper nesting sets `malformed` */
 
 struct peek {
     /* Results, valid at any time, final after the last byte. When a member occurs twice the last
@@ -36,8 +37,13 @@ struct peek {
         max_output_tokens; /* max_tokens, max_completion_tokens or max_output_tokens; 0 = not said */
     uint64_t n;            /* "n"; 0 = not said */
     bool malformed;
-    /* The scanner's own state follows. The module's author arranges it; keep it small. */
-    uint8_t state[256];
+    /* Private: the scanner's place in the body, and the token it is in. No pointers: a peek may be
+     * copied and moved between pieces. */
+    struct json_scan scan;
+    char text[PEEK_VALUE_MAX];
+    uint32_t named; /* which of the members that name an object have done so */
+    uint8_t member; /* the top-level member whose value is being read */
+    bool prompt_id; /* inside "prompt": {…}, behind the key "id" */
 };
 
 void peek_init(struct peek *peek);

@@ -45,7 +45,8 @@ struct key_setting {
     struct secret *secret;      /* one reference */
     struct service_url *service;/* NULL = the default upstream */
     char *organization, *project, *auth_header; /* NULL = not configured */
-    uint32_t weight, max_in_flight;
+    char **models;                          /* the only ones it may serve, NULL-terminated; NULL = all */
+    uint32_t weight, max_in_flight;         /* 1 and 0 (no cap) unless configured */
 };
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -82,13 +83,20 @@ struct settings {
     uint32_t max_connections;      /* SPAREKEY_MAX_CONNECTIONS, of clients, all workers together */
     enum log_level log_level;      /* SPAREKEY_LOG_LEVEL */
     char *text_model, *image_model;/* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
+
+    /* The files as named; NULL when not. What they hold is in the fields above. */
+    char *keys_file, *client_tokens_file, *config_file, *env_file;
 };
 
 /* Where to look. Tests point these at their own places. */
 struct settings_sources {
     char **arguments;       /* options of the command line after the subcommand, NULL-terminated; may be NULL */
     char **environment;     /* NULL-terminated, as environ; may be NULL */
-    const char *directory;  /* of .env.local, .env and sparekey.yaml; NULL = none of them */
+    const char *directory;  /* of .env.local, .env and sparekey.yaml, and what relative paths are
+                               relative to; NULL = none of them */
+    const struct settings *previous; /* on a reload: the settings before. A secret variable that
+                                        settings_wipe_environment has emptied since keeps the value
+                                        it had. NULL on the first load */
 };
 
 /* What went wrong or was odd, one line each, ready to print: "sparekey.yaml:7: SPAREKEY_WORKERS:
@@ -112,8 +120,9 @@ struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings *settings); /* NULL is allowed */
 
 /* Overwrites the values of key and token variables in an environment block, so that neither
- * /proc/PID/environ nor a core holds them; names stay. */
-void settings_wipe_environment(char **environment);
+ * /proc/PID/environ nor a core holds them; names stay. With the variables that `settings` (may be
+ * NULL) took by `key_env`. */
+void settings_wipe_environment(const struct settings *settings, char **environment);
 
 /* "address is public and no client tokens are set …": whether these settings may serve at all.
  * Returns false with the reason in `out`. */
@@ -123,6 +132,10 @@ bool settings_servable(const struct settings *settings, struct buffer *out);
  * from; then every key masked. And of the options part of --help. */
 NODISCARD enum status settings_describe(const struct settings *settings, struct buffer *out);
 NODISCARD enum status settings_help(struct buffer *out);
+
+/* A sample file with every option at its default, each commented out. */
+enum sample_form { SAMPLE_ENV, SAMPLE_YAML };
+NODISCARD enum status settings_sample(enum sample_form form, struct buffer *out);
 
 #ifdef __cplusplus
 }

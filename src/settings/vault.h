@@ -9,6 +9,7 @@
 #ifndef SPAREKEY_SETTINGS_VAULT_H
 #define SPAREKEY_SETTINGS_VAULT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,0 +1,495 @@
+/* The keys: from variables, from `keys:` of the YAML file, from the keys file, in this order.
+ *
+ * A key is its secret and its service: the same secret at two base URLs is two keys, the same
+ * secret twice at one is a mistake that would make one limit look like two, so the second is
+ * dropped with a warning. The vault gives equal secrets one address, so equality is a comparison
+ * of pointers, and the set of keys seen is a hash table of indexes: a million keys stay linear.
+ *
+ * A YAML entry whose key_env names a variable that is a key already adds its attributes to that
+ * key instead of being its duplicate.
+ */
+#include "settings/loading.h"
+
+#include <stdlib.h>
+
+#include "base/number.h"
+#include "settings/address.h"
+
+enum {
+    WEIGHT_MAX = 1000000,
+    IN_FLIGHT_MAX = 1000000,
+    FIRST_SLOTS = 64,
+};
+
+/* One collection in progress. */
+struct collection {
+    struct loading *l;
+    struct settings *settings;
+    uint32_t *slots; /* index of a key + 1, 0 = free; by hash of the secret, linear probing */
+    size_t slot_count;
+    struct service_url *last_service; /* the one parsed last: neighbours mostly share it */
+};
+
+/* ---- the set of keys seen --------------------------------------------------------------------- */
+
+static bool same_service(const struct service_url *a, const struct service_url *b)
+{
+    return a == b || (a && b && strcmp(a->text, b->text) == 0);
+}
+
+static uint32_t *slot_of(const struct collection *c, const struct key_setting *key)
+{
+    size_t mask = c->slot_count - 1;
+
+    for (size_t i = (size_t)secret_hash(key->secret) & mask;; i = (i + 1) & mask) {
+        if (c->slots[i] == 0)
+            return &c->slots[i];
+        const struct key_setting *other = &c->settings->keys[c->slots[i] - 1];
+        if (other->secret == key->secret && same_service(other->service, key->service))
+            return &c->slots[i];
+    }
+}
+
+/* At most half full, so that probing stays short. */
+static enum status make_slots(struct collection *c)
+{
+    if ((c->settings->key_count + 1) * 2 <= c->slot_count)
+        return STATUS_OK;
+    size_t count = c->slot_count ? c->slot_count * 2 : FIRST_SLOTS;
+    uint32_t *slots = calloc(count, sizeof *slots);
+    if (!slots)
+        return STATUS_NO_MEMORY;
+    free(c->slots);
+    c->slots = slots;
+    c->slot_count = count;
+    for (size_t i = 0; i < c->settings->key_count; i++)
+        *slot_of(c, &c->settings->keys[i]) = (uint32_t)i + 1;
+    return STATUS_OK;
+}
+
+static void warn_duplicate(struct collection *c, const struct origin *origin,
+                           const struct key_setting *key, const struct key_setting *first)
+{
+    char mask[SECRET_MASK_MAX];
+
+    secret_mask(secret_bytes(key->secret), mask);
+    report_warning(&c->l->reporter, origin, key->name, "the same key as %s (%s); dropped",
+                   first->name, mask);
+}
+
+/* Takes over the reference to the secret, also on failure. */
+static enum status add_key(struct collection *c, const struct origin *origin,
+                           struct key_setting *key)
+{
+    struct settings *settings = c->settings;
+
+    enum status status = settings->key_count < KEY_NONE - 1 ? make_slots(c) : STATUS_LIMIT;
+    if (status == STATUS_OK)
+        status = array_grow(&settings->keys, &c->l->loaded->key_capacity, settings->key_count,
+                            sizeof *key);
+    if (status != STATUS_OK) {
+        secret_unref(key->secret);
+        return status;
+    }
+    uint32_t *slot = slot_of(c, key);
+    if (*slot) {
+        warn_duplicate(c, origin, key, &settings->keys[*slot - 1]);
+        secret_unref(key->secret);
+        return STATUS_OK;
+    }
+    settings->keys[settings->key_count++] = *key;
+    *slot = (uint32_t)settings->key_count;
+    return STATUS_OK;
+}
+
+/* ---- one secret ------------------------------------------------------------------------------- */
+
+static struct slice trim_all(struct slice s)
+{
+    while (s.len && strchr(" \t\r\n", s.ptr[0]) && s.ptr[0])
+        s = slice_of(s.ptr + 1, s.len - 1);
+    while (s.len && strchr(" \t\r\n", s.ptr[s.len - 1]) && s.ptr[s.len - 1])
+        s.len--;
+    return s;
+}
+
+/* The value without spaces around; false (and reported) when it is no key to be used. */
+static bool usable(struct collection *c, const struct origin *origin, const char *name,
+                   struct slice *value)
+{
+    struct slice plain = trim_all(*value);
+    const char *problem = secret_problem(plain);
+
+    if (problem) {
+        report_error(&c->l->reporter, origin, name,
+                     "expected an API key of at most %d visible ASCII characters: %s",
+                     SECRET_MAX_BYTES, problem);
+        return false;
+    }
+    if (plain.len == 0)
+        return false;
+    if (plain.len != value->len)
+        report_warning(&c->l->reporter, origin, name, "spaces around the key were left out");
+    if (slice_starts(plain, SLICE("sk-admin-"))) {
+        report_warning(&c->l->reporter, origin, name,
+                       "an admin key cannot serve requests; dropped");
+        return false;
+    }
+    *value = plain;
+    return true;
+}
+
+static char *source_text(struct collection *c, const struct origin *origin)
+{
+    char text[ORIGIN_TEXT_MAX];
+
+    return arena_copy(&c->l->loaded->strings, slice_str(origin_text(origin, text)));
+}
+
+/* ---- variables -------------------------------------------------------------------------------- */
+
+struct numbered {
+    uint64_t number; /* 0 = the primary */
+    size_t order;    /* among the entries: the later is the stronger */
+    const struct entry *entry;
+};
+
+static int compare_numbered(const void *left, const void *right)
+{
+    const struct numbered *a = left, *b = right;
+
+    if (a->number != b->number)
+        return a->number < b->number ? -1 : 1;
+    if (a->entry->name.len != b->entry->name.len) /* _1 before _01 */
+        return a->entry->name.len < b->entry->name.len ? -1 : 1;
+    return a->order > b->order ? -1 : a->order < b->order;
+}
+
+static bool read_suffix(struct collection *c, const struct entry *entry, uint64_t *ret_number)
+{
+    struct slice suffix = slice_from(entry->name, sizeof "OPENAI_API_KEY_FALLBACK_" - 1);
+
+    if (number_parse(suffix, UINT64_MAX - 2, ret_number) != STATUS_OK) {
+        report_warning(&c->l->reporter, &entry->origin, entry->name.ptr,
+                       "not used: the name must end in a number, as OPENAI_API_KEY_FALLBACK_1");
+        return false;
+    }
+    if (suffix.ptr[0] == '0')
+        report_warning(&c->l->reporter, &entry->origin, entry->name.ptr,
+                       "counting begins at 1 and has no leading zeros; used as number %s",
+                       *ret_number ? suffix.ptr + strspn(suffix.ptr, "0") : "0");
+    ++*ret_number; /* behind the primary */
+    return true;
+}
+
+static enum status add_variable(struct collection *c, const struct entry *entry)
+{
+    struct key_setting key = {.weight = 1};
+    struct slice value = entry->value;
+
+    if (!usable(c, &entry->origin, entry->name.ptr, &value))
+        return STATUS_OK;
+    key.name = arena_copy(&c->l->loaded->strings, entry->name);
+    key.source = source_text(c, &entry->origin);
+    if (!key.name || !key.source)
+        return STATUS_NO_MEMORY;
+    enum status status = loading_put_secret(c->l, entry, value, &key.secret);
+    return status == STATUS_OK ? add_key(c, &entry->origin, &key) : status;
+}
+
+static size_t find_variables(struct collection *c, struct numbered *out)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < c->l->entry_count; i++) {
+        const struct entry *entry = &c->l->entries[i];
+        struct numbered item = {0, i, entry};
+        int id = option_find(entry->name, false);
+        if (entry->value.len == 0 || (id != OPTION_PRIMARY_KEY && id != OPTION_FALLBACK_KEY))
+            continue;
+        if (id == OPTION_FALLBACK_KEY && !read_suffix(c, entry, &item.number))
+            continue;
+        c->l->loaded->origins[id] = entry->origin;
+        out[count++] = item;
+    }
+    return count;
+}
+
+static enum status collect_variables(struct collection *c)
+{
+    struct numbered *found = malloc((c->l->entry_count + 1) * sizeof *found);
+    enum status status = STATUS_OK;
+
+    if (!found)
+        return STATUS_NO_MEMORY;
+    size_t count = find_variables(c, found);
+    qsort(found, count, sizeof *found, compare_numbered);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        if (i > 0 && slice_eq(found[i].entry->name, found[i - 1].entry->name))
+            continue; /* the same name from a weaker source */
+        status = add_variable(c, found[i].entry);
+    }
+    free(found);
+    return status;
+}
+
+/* ---- keys of the YAML file -------------------------------------------------------------------- */
+
+static const struct entry *field_of(const struct yaml_key *from, enum yaml_key_field field)
+{
+    return from->fields[field].value.len ? &from->fields[field] : NULL;
+}
+
+static enum status read_string(struct collection *c, const struct entry *field, char **ret)
+{
+    if (!field)
+        return STATUS_OK;
+    *ret = arena_copy(&c->l->loaded->strings, field->value);
+    return *ret ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static void read_count(struct collection *c, const struct entry *field, uint32_t least,
+                       uint32_t most, uint32_t *ret)
+{
+    char quoted[REPORT_QUOTE_MAX];
+    uint64_t number;
+
+    if (!field)
+        return;
+    if (number_parse(field->value, most, &number) == STATUS_OK && number >= least)
+        *ret = (uint32_t)number;
+    else
+        report_error(&c->l->reporter, &field->origin, field->name.ptr,
+                     "expected a whole number from %u to %u, got %s", least, most,
+                     report_quote(field->value, false, quoted));
+}
+
+static enum status read_service(struct collection *c, const struct entry *field,
+                                struct service_url **ret)
+{
+    char quoted[REPORT_QUOTE_MAX];
+    struct service_url url;
+    const char *why;
+
+    if (!field)
+        return STATUS_OK;
+    enum status status = url_parse(field->value, &c->l->loaded->strings, &why, &url);
+    if (status == STATUS_INVALID) {
+        report_error(&c->l->reporter, &field->origin, field->name.ptr, "expected %s (%s), got %s",
+                     URL_EXPECTED, why, report_quote(field->value, false, quoted));
+        return STATUS_OK;
+    }
+    if (status != STATUS_OK || same_service(&url, &c->settings->upstream))
+        return status;
+    if (!c->last_service || !same_service(&url, c->last_service)) {
+        c->last_service = arena_alloc(&c->l->loaded->strings, sizeof url);
+        if (!c->last_service)
+            return STATUS_NO_MEMORY;
+        *c->last_service = url;
+    }
+    *ret = c->last_service;
+    return STATUS_OK;
+}
+
+static size_t count_items(struct slice list)
+{
+    struct slice item;
+    size_t count = 0;
+
+    while (slice_next_item(&list, ',', &item))
+        count += item.len != 0;
+    return count;
+}
+
+static enum status read_models(struct collection *c, const struct entry *field, char ***ret)
+{
+    struct arena *arena = &c->l->loaded->strings;
+    size_t count = field ? count_items(field->value) : 0, at = 0;
+
+    if (count == 0)
+        return STATUS_OK;
+    char **models = arena_alloc(arena, (count + 1) * sizeof *models);
+    if (!models)
+        return STATUS_NO_MEMORY;
+    struct slice rest = field->value, item;
+    while (slice_next_item(&rest, ',', &item)) {
+        if (item.len == 0)
+            continue;
+        models[at] = arena_copy(arena, item);
+        if (!models[at++])
+            return STATUS_NO_MEMORY;
+    }
+    models[at] = NULL;
+    *ret = models;
+    return STATUS_OK;
+}
+
+static enum status read_header(struct collection *c, const struct entry *field, char **ret)
+{
+    static const char punctuation[] = "!#$%&'*+-.^_`|~"; /* of a token, RFC 9110 §5.6.2 */
+    char quoted[REPORT_QUOTE_MAX];
+
+    for (size_t i = 0; field && i < field->value.len; i++) {
+        char b = field->value.ptr[i];
+        bool alnum = (b >= '0' && b <= '9') || (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z');
+        if (alnum || (b && strchr(punctuation, b)))
+            continue;
+        report_error(&c->l->reporter, &field->origin, field->name.ptr,
+                     "expected the name of a header, as api-key, got %s",
+                     report_quote(field->value, false, quoted));
+        return STATUS_OK;
+    }
+    return read_string(c, field, ret);
+}
+
+/* Where the secret stands: in the entry, or in the variable it names. NULL: reported. */
+static const struct entry *secret_of(struct collection *c, const struct yaml_key *from)
+{
+    const struct entry *key = field_of(from, YAML_KEY_KEY);
+    const struct entry *variable = field_of(from, YAML_KEY_KEY_ENV);
+    char quoted[REPORT_QUOTE_MAX];
+
+    if (!key == !variable) {
+        report_error(&c->l->reporter, &from->origin, "keys", "expected %s",
+                     key ? "only one of key and key_env" : "either key or key_env");
+        return NULL;
+    }
+    if (key)
+        return key;
+    const struct entry *entry = loading_find(c->l, variable->value);
+    if (!entry || entry->value.len == 0) {
+        report_error(&c->l->reporter, &variable->origin, "key_env",
+                     "expected the name of a variable that is set, got %s",
+                     report_quote(variable->value, false, quoted));
+        return NULL;
+    }
+    return entry;
+}
+
+static enum status read_attributes(struct collection *c, const struct yaml_key *from,
+                                   struct key_setting *key)
+{
+    enum status status = read_service(c, field_of(from, YAML_KEY_BASE_URL), &key->service);
+
+    if (status == STATUS_OK)
+        status = read_string(c, field_of(from, YAML_KEY_ORGANIZATION), &key->organization);
+    if (status == STATUS_OK)
+        status = read_string(c, field_of(from, YAML_KEY_PROJECT), &key->project);
+    if (status == STATUS_OK)
+        status = read_header(c, field_of(from, YAML_KEY_AUTH_HEADER), &key->auth_header);
+    if (status == STATUS_OK)
+        status = read_models(c, field_of(from, YAML_KEY_MODELS), &key->models);
+    read_count(c, field_of(from, YAML_KEY_WEIGHT), 1, WEIGHT_MAX, &key->weight);
+    read_count(c, field_of(from, YAML_KEY_MAX_IN_FLIGHT), 0, IN_FLIGHT_MAX, &key->max_in_flight);
+    return status;
+}
+
+static enum status read_name(struct collection *c, const struct yaml_key *from, char **ret)
+{
+    const struct entry *name = field_of(from, YAML_KEY_NAME);
+
+    if (!name)
+        name = field_of(from, YAML_KEY_KEY_ENV);
+    if (name)
+        return read_string(c, name, ret);
+    *ret = source_text(c, &from->origin);
+    return *ret ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+/* The key that the variable already is, when it is one. */
+static struct key_setting *key_of_variable(struct collection *c, const struct entry *variable)
+{
+    int id = option_find(variable->name, false);
+
+    if (id != OPTION_PRIMARY_KEY && id != OPTION_FALLBACK_KEY)
+        return NULL;
+    for (size_t i = 0; i < c->settings->key_count; i++) {
+        if (slice_eq(slice_str(c->settings->keys[i].name), variable->name))
+            return &c->settings->keys[i];
+    }
+    return NULL;
+}
+
+static enum status describe_variable(struct collection *c, const struct yaml_key *from,
+                                     struct key_setting *key)
+{
+    enum status status = read_attributes(c, from, key);
+
+    if (status == STATUS_OK && field_of(from, YAML_KEY_NAME))
+        status = read_name(c, from, &key->name);
+    return status;
+}
+
+static enum status add_yaml_key(struct collection *c, const struct yaml_key *from)
+{
+    struct key_setting key = {.weight = 1};
+    const struct entry *entry = secret_of(c, from);
+
+    if (!entry)
+        return STATUS_OK;
+    struct key_setting *known = key_of_variable(c, entry);
+    if (known)
+        return describe_variable(c, from, known);
+    struct slice value = entry->value;
+    if (!usable(c, &entry->origin, entry->name.ptr, &value))
+        return STATUS_OK;
+    enum status status = read_attributes(c, from, &key);
+    if (status == STATUS_OK)
+        status = read_name(c, from, &key.name);
+    key.source = source_text(c, &from->origin);
+    if (status != STATUS_OK || !key.source)
+        return STATUS_NO_MEMORY;
+    status = loading_put_secret(c->l, entry, value, &key.secret);
+    return status == STATUS_OK ? add_key(c, &from->origin, &key) : status;
+}
+
+static enum status collect_yaml(struct collection *c)
+{
+    enum status status = STATUS_OK;
+
+    for (size_t i = 0; i < c->l->yaml_key_count && status == STATUS_OK; i++)
+        status = add_yaml_key(c, &c->l->yaml_keys[i]);
+    return status;
+}
+
+/* ---- the keys file ---------------------------------------------------------------------------- */
+
+static enum status key_line(struct loading *l, const struct entry *option, unsigned line,
+                            struct slice text, void *context)
+{
+    struct collection *c = context;
+    struct origin origin = {ORIGIN_DEFAULT, line, c->settings->keys_file};
+    struct key_setting key = {.weight = 1, .source = c->settings->keys_file};
+    const char *slash = strrchr(c->settings->keys_file, '/');
+
+    if (!usable(c, &origin, NULL, &text))
+        return STATUS_OK;
+    key.name = arena_printf(&l->loaded->strings, "%s:%u",
+                            slash ? slash + 1 : c->settings->keys_file, line);
+    if (!key.name)
+        return STATUS_NO_MEMORY;
+    enum status status = loading_put_secret(l, option, text, &key.secret);
+    return status == STATUS_OK ? add_key(c, &origin, &key) : status;
+}
+
+static enum status collect_file(struct collection *c)
+{
+    const struct entry *option = loading_find(c->l, SLICE("SPAREKEY_KEYS_FILE"));
+
+    if (!c->settings->keys_file || !option)
+        return STATUS_OK;
+    return secret_lines(c->l, option, key_line, c);
+}
+
+enum status keys_collect(struct loading *l)
+{
+    struct collection c = {.l = l, .settings = &l->loaded->settings};
+
+    enum status status = collect_variables(&c);
+    if (status == STATUS_OK)
+        status = collect_yaml(&c);
+    if (status == STATUS_OK)
+        status = collect_file(&c);
+    free(c.slots);
+    return status;
+}

@@ -1,0 +1,82 @@
+/* Settings once they are loaded: their lifetime, and what follows from them. */
+#include "settings/settings.h"
+
+#include <stdlib.h>
+
+#include "settings/address.h"
+#include "settings/loading.h"
+
+struct settings *settings_ref(struct settings *settings)
+{
+    atomic_fetch_add_explicit(&loaded_of(settings)->references, 1, memory_order_relaxed);
+    return settings;
+}
+
+static void free_loaded(struct loaded *loaded)
+{
+    struct settings *settings = &loaded->settings;
+
+    for (size_t i = 0; i < settings->key_count; i++)
+        secret_unref(settings->keys[i].secret);
+    for (size_t i = 0; i < settings->client_token_count; i++)
+        secret_unref(settings->client_tokens[i]);
+    for (size_t i = 0; i < loaded->environment_secret_count; i++)
+        secret_unref(loaded->environment_secrets[i].secret);
+    secret_unref(settings->admin_token);
+    free(settings->keys);
+    free(settings->client_tokens);
+    free(loaded->environment_secrets);
+    arena_clear(&loaded->strings);
+    free(loaded);
+}
+
+void settings_unref(struct settings *settings)
+{
+    if (!settings)
+        return;
+    struct loaded *loaded = loaded_of(settings);
+    if (atomic_fetch_sub_explicit(&loaded->references, 1, memory_order_acq_rel) == 1)
+        free_loaded(loaded);
+}
+
+bool settings_servable(const struct settings *settings, struct buffer *out)
+{
+    enum { REASON_MAX = 1024 };
+
+    if (settings->client_token_count || listen_is_loopback(&settings->listen))
+        return true;
+    /* Without memory for the reason the answer is still no. */
+    (void)!buffer_printf(
+        out, out->len + REASON_MAX,
+        "SPAREKEY_LISTEN: address %s is public and no client tokens are set: anyone who reaches "
+        "it could spend your keys. Set SPAREKEY_CLIENT_TOKENS (or SPAREKEY_CLIENT_TOKENS_FILE), "
+        "or listen on 127.0.0.1",
+        settings->listen.host);
+    return false;
+}
+
+static bool is_secret_variable(const struct loaded *loaded, struct slice name)
+{
+    int id = option_find(name, false);
+
+    if (id >= 0)
+        return (option_table[id].flags & SECRET) != 0;
+    for (size_t i = 0; loaded && i < loaded->environment_secret_count; i++) {
+        if (slice_eq(slice_str(loaded->environment_secrets[i].name), name))
+            return true;
+    }
+    return false;
+}
+
+void settings_wipe_environment(const struct settings *settings, char **environment)
+{
+    const struct loaded *loaded = (const struct loaded *)(const void *)settings;
+
+    for (size_t i = 0; environment && environment[i]; i++) {
+        char *equals = strchr(environment[i], '=');
+        if (!equals)
+            continue;
+        if (is_secret_variable(loaded, slice_of(environment[i], (size_t)(equals - environment[i]))))
+            explicit_bzero(equals + 1, strlen(equals + 1));
+    }
+}

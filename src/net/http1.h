@@ -26,6 +26,8 @@ extern "C" {
 
 #define HTTP_HEAD_MAX 65536 /* bytes of start line and fields: OpenAI's own limit (openai-protocol.md §0) */
 #define HTTP_FIELDS_MAX 128 /* fields of one head */
+#define NET_READ_MAX 65536  /* bytes handed to one http_reader_feed at most */
+#define HTTP_INTERIM_MAX 8  /* 1xx heads skipped before one answer */
 
 struct http_field {
     struct slice name, value; /* value trimmed */
@@ -49,11 +51,14 @@ struct http_head {
 /* The value of the first field of that name (case ignored); an empty slice with NULL ptr if absent. */
 struct slice http_head_get(const struct http_head *head, struct slice name);
 
+/* A request target without its query string. */
+struct slice http_target_path(struct slice target);
+
 struct http_reader;
+struct head_parse;
 
 struct http_reader_ops {
-    /* Returning STATUS_OK goes on; anything else stops feeding with that status. HTTP_NO_BODY from
-     * a response's on_head (a reply to HEAD): no body follows whatever the head says. */
+    /* Returning STATUS_OK goes on; anything else stops feeding with that status. */
     enum status (*on_head)(struct http_reader *reader, const struct http_head *head);
     enum status (*on_body)(struct http_reader *reader, const char *data, size_t len);
     enum status (*on_complete)(struct http_reader *reader);
@@ -63,12 +68,11 @@ struct http_reader {
     llhttp_t parser;
     const struct http_reader_ops *ops;
     struct buffer partial; /* a head still arriving; empty otherwise */
+    struct head_parse *parsing; /* while a head is parsed */
     enum status stopped;   /* why a callback stopped it */
-    bool response, in_body, expects_no_body, close_delimited;
+    bool response, in_body, done, is_interim, expects_no_body;
     uint8_t interim; /* 1xx heads skipped in a row */
 };
-
-#define HTTP_INTERIM_MAX 8
 
 void http_reader_init(struct http_reader *reader, bool response, const struct http_reader_ops *ops);
 void http_reader_clear(struct http_reader *reader);

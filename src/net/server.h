@@ -9,6 +9,8 @@
  * Always true:
  * - after `head` exactly one of these ends the request: server_reply_end, server_abort (or
  *   server_reset), or `gone`. After it the owner must not touch the server_conn;
+ * - an answer begun before `complete` closes the connection after it (the rest of the request is in
+ *   the way); answer a request without a body in `complete`, which follows `head` at once;
  * - a pipelined request waits, unread or buffered up to SERVER_PIPELINE_MAX, until then;
  * - what is malformed is answered here (400, 408, 413, 431 by `error`'s body) and closed; the owner
  *   never sees it — except a body that breaks after `head`: that is `gone`;
@@ -63,12 +65,19 @@ struct server {
     struct server_limits limits;
     struct tls_context *tls; /* NULL = plain HTTP */
     void *user;
-    uv_tcp_t listener;
+    uv_poll_t listener;
+    int listen_fd;                 /* -1 = not listening */
+    uint16_t port;
+    struct wheel_timer accept_pause; /* out of descriptors: accepting again when it fires */
+    char date[32];                 /* the Date field's value of second `date_s` */
+    int64_t date_s;
     struct list conns;       /* every open server_conn */
     uint32_t conn_count;
     uint32_t request_count;  /* requests begun and not ended */
-    bool listening, draining;
+    bool draining;
+    bool listener_open;            /* the poll handle exists (it closes asynchronously) */
     uint64_t accepted;
+    void (*drained_down)(struct server *server); /* draining and no connection is left; may be NULL */
 };
 
 struct server_conn {
@@ -79,8 +88,13 @@ struct server_conn {
     struct wheel_timer timer;
     struct buffer pipelined;      /* bytes behind the current request */
     void *user;                   /* the owner's, NULL when a request begins */
-    uint8_t state;                /* private */
-    bool keep_alive, http10, head_request, chunked, replied, request_complete, reading_paused, lingering;
+    uint8_t state;                /* enum server_state, private */
+    bool keep_alive;              /* the connection may serve another request after this one */
+    bool http10, head_request;    /* how the request was asked */
+    bool chunked, replied;        /* how the answer is framed; whether its head is out */
+    bool request_complete;        /* the request's body is all here */
+    bool feeding;                 /* inside feed(): no second one on the same stack */
+    bool read_stopped;            /* the pipeline is full, or the owner paused */
 };
 
 /* Prepares; nothing is opened. */
@@ -91,6 +105,9 @@ void server_init(struct server *server, struct net_loop *loop, const struct serv
  * STATUS_IN_USE, STATUS_INVALID (address), STATUS_IO. */
 NODISCARD enum status server_listen(struct server *server, const char *host, uint16_t port);
 uint16_t server_port(const struct server *server);
+
+/* Whether nobody listens on this address yet: SO_REUSEPORT alone would not tell. */
+bool server_port_free(const char *host, uint16_t port);
 
 /* Stops accepting; connections live on. Listening again is allowed. */
 void server_unlisten(struct server *server);
@@ -114,6 +131,10 @@ void server_reply_end(struct server_conn *request);
 
 /* Head, body and end in one. */
 void server_reply(struct server_conn *request, int status, struct slice fields, struct slice body);
+
+/* Sends what replies gathered: they collect in the loop's cork until server_reply_end, the next
+ * connection's turn, or this. Call it after the bytes of one read have been passed on. */
+void server_flush(struct server_conn *request);
 
 /* 100 Continue, for a request whose head had expect_continue. */
 void server_continue(struct server_conn *request);

@@ -43,6 +43,9 @@ struct upstream_ops {
     /* STATUS_DNS, _CONNECT, _TLS: nothing was sent. STATUS_RESET, _EOF, _TIMEOUT, _PROTOCOL, _LIMIT,
      * _IO, _NO_MEMORY: after sending; `call->answered` tells whether a head had arrived. */
     void (*failed)(struct upstream_call *call, enum status status);
+    /* All bytes of one read have been handed over: the moment to flush what was passed on. Not
+     * called when the call ended within that read. May be NULL. */
+    void (*flush)(struct upstream_call *call);
 };
 
 struct upstream_timeouts {
@@ -59,7 +62,10 @@ struct upstream {
     struct upstream_timeouts timeouts;
     struct list idle;   /* newest first */
     struct list busy;
+    struct wheel_timer sweep; /* closes connections that idled too long */
+    bool stopping;
     uint32_t idle_count, busy_count;
+    uint32_t conn_count; /* all, closing ones too: upstream_fini waits for 0 */
     uint64_t dialled, reused, replayed; /* counters for tests and metrics */
 };
 

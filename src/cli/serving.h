@@ -1,0 +1,39 @@
+/* What serve and exec share: settings read and reported, keys present, a log, a gateway. */
+#ifndef SPAREKEY_CLI_SERVING_H
+#define SPAREKEY_CLI_SERVING_H
+
+#include "gateway/gateway.h"
+#include "observe/log.h"
+#include "settings/settings.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct serving {
+    struct vault *vault;
+    struct settings *settings;
+    struct log *log;
+    struct gateway *gateway;
+    struct settings_sources sources;
+};
+
+/* Reads the settings of the process (command line, environment, working directory), prints what is
+ * wrong or odd with them on standard error, and wipes the secrets from the environment. An exit
+ * code: EXIT_OK to go on. `ret_rest` as in settings_load; `override_listen` ("127.0.0.1:0"), when
+ * not NULL, replaces the address. serving_fini is due in any case. */
+int serving_load(struct serving *s, char **arguments, char ***ret_rest,
+                 const char *override_listen);
+
+/* Starts the gateway; an exit code, the reason printed. */
+int serving_start(struct serving *s);
+
+/* Reads the settings anew and swaps them in; a broken file is reported and changes nothing. */
+void serving_reload(struct serving *s);
+
+void serving_fini(struct serving *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

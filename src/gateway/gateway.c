@@ -1,0 +1,227 @@
+#include "gateway/gateway.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "gateway/worker.h"
+
+struct gateway {
+    struct shared shared;
+    struct settings *settings;
+    struct worker *workers;
+    unsigned worker_count; /* initialised ones */
+    _Atomic unsigned running;
+    int done_fd;
+    uint16_t port;
+};
+
+static int64_t now_ns(void)
+{
+    return (int64_t)uv_hrtime();
+}
+
+static unsigned processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    int count = CPU_COUNT(&set);
+    return count > 0 ? (unsigned)count : 1;
+}
+
+static unsigned workers_wanted(const struct settings *settings)
+{
+    unsigned wanted = settings->workers ? settings->workers : processors();
+    return wanted < GATEWAY_WORKERS_MAX ? wanted : GATEWAY_WORKERS_MAX;
+}
+
+/* The pool has changed: whoever waits asks again. Any thread. */
+static void pool_changed(void *context)
+{
+    struct gateway *g = context;
+
+    if (atomic_load(&g->shared.waiting) == 0)
+        return;
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_wake(&g->workers[i]);
+}
+
+static void worker_ended(struct worker *worker)
+{
+    struct gateway *g = worker->gateway;
+    uint64_t one = 1;
+
+    if (atomic_fetch_sub(&g->running, 1) == 1)
+        (void)!write(g->done_fd, &one, sizeof one); /* an eventfd at 0 always takes it */
+}
+
+static void name_ourselves(struct shared *shared)
+{
+    uint32_t id = 0;
+
+    /* Without chance the process number still tells two gateways of one machine apart. */
+    if (getrandom(&id, sizeof id, 0) != sizeof id)
+        id = (uint32_t)getpid();
+    (void)snprintf(shared->via, sizeof shared->via, "sparekey-%08x", id);
+    atomic_init(&shared->request_ids, (uint64_t)id << 32);
+}
+
+static enum status check_ca_file(const struct settings *settings, struct buffer *reason)
+{
+    struct tls_context *context;
+    enum status status;
+
+    if (!settings->ca_file)
+        return STATUS_OK;
+    status = tls_client_context_new(settings->ca_file, reason, &context);
+    if (status == STATUS_OK)
+        tls_context_free(context);
+    return status;
+}
+
+enum status gateway_new(struct settings *settings, struct log *log, struct buffer *reason,
+                        struct gateway **ret_gateway)
+{
+    struct gateway *g = calloc(1, sizeof *g);
+    if (!g)
+        return STATUS_NO_MEMORY;
+    g->settings = settings_ref(settings);
+    g->shared.log = log;
+    name_ourselves(&g->shared);
+    g->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g->workers = calloc(workers_wanted(settings), sizeof *g->workers);
+    enum status status = check_ca_file(settings, reason);
+    if (status == STATUS_OK && (g->done_fd < 0 || !g->workers))
+        status = STATUS_NO_MEMORY;
+    if (status == STATUS_OK)
+        status = keyring_new(settings, now_ns(), pool_changed, g, &g->shared.keyring);
+    if (status != STATUS_OK) {
+        gateway_free(g);
+        return status;
+    }
+    *ret_gateway = g;
+    return STATUS_OK;
+}
+
+static void explain_listen(const struct settings *settings, enum status status,
+                           struct buffer *reason)
+{
+    const char *why = status == STATUS_IN_USE    ? "the address is in use by another process; choose "
+                                                   "another with SPAREKEY_LISTEN or --listen"
+                      : status == STATUS_INVALID ? "this machine has no such address"
+                                                 : strerror(errno);
+    if (buffer_printf(reason, 1024, "cannot listen on %s port %u: %s", settings->listen.host,
+                      settings->listen.port, why) != STATUS_OK)
+        reason->len = 0;
+}
+
+/* Every worker listens before any of them runs. */
+static enum status open_workers(struct gateway *g, struct buffer *reason)
+{
+    unsigned wanted = workers_wanted(g->settings);
+    uint16_t port = g->settings->listen.port;
+
+    /* SO_REUSEPORT would let a second gateway of the same user share the port silently: ask for it
+     * once without. */
+    if (port && !server_port_free(g->settings->listen.host, port)) {
+        explain_listen(g->settings, STATUS_IN_USE, reason);
+        return STATUS_IN_USE;
+    }
+    while (g->worker_count < wanted) {
+        struct worker *w = &g->workers[g->worker_count];
+        enum status status = worker_init(w, &g->shared, g->settings, port);
+        if (status != STATUS_OK) {
+            explain_listen(g->settings, status, reason);
+            return status;
+        }
+        w->gateway = g;
+        w->ended = worker_ended;
+        port = server_port(&w->server);
+        g->worker_count++;
+    }
+    g->port = port;
+    return STATUS_OK;
+}
+
+enum status gateway_start(struct gateway *g, struct buffer *reason)
+{
+    enum status status = open_workers(g, reason);
+
+    atomic_store(&g->running, g->worker_count);
+    for (unsigned i = 0; i < g->worker_count && status == STATUS_OK; i++)
+        status = worker_start(&g->workers[i]);
+    if (status != STATUS_OK && reason->len == 0)
+        (void)!buffer_printf(reason, 1024, "cannot start the workers: %s", status_text(status));
+    return status;
+}
+
+uint16_t gateway_port(const struct gateway *g)
+{
+    return g->port;
+}
+
+void gateway_url(const struct gateway *g, char *out, size_t size)
+{
+    const char *host = g->settings->listen.host;
+    bool any = strcmp(host, "0.0.0.0") == 0, any6 = strcmp(host, "::") == 0;
+    bool v6 = strchr(host, ':') != NULL;
+
+    (void)snprintf(out, size, "http://%s%s%s:%u/v1", v6 ? "[" : "",
+                   any ? "127.0.0.1" : any6 ? "::1" : host, v6 ? "]" : "", g->port);
+}
+
+enum status gateway_reload(struct gateway *g, struct settings *settings)
+{
+    enum status status = keyring_load(g->shared.keyring, settings, now_ns());
+    if (status != STATUS_OK)
+        return status;
+    settings_unref(g->settings);
+    g->settings = settings_ref(settings);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_configure(&g->workers[i], settings_ref(settings));
+    return STATUS_OK;
+}
+
+void gateway_drain(struct gateway *g)
+{
+    atomic_store(&g->shared.draining, true);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_drain(&g->workers[i]);
+}
+
+void gateway_stop(struct gateway *g)
+{
+    atomic_store(&g->shared.draining, true);
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_stop(&g->workers[i]);
+}
+
+int gateway_done_fd(const struct gateway *g)
+{
+    return g->done_fd;
+}
+
+void gateway_free(struct gateway *g)
+{
+    if (!g)
+        return;
+    gateway_stop(g);
+    for (unsigned i = 0; i < g->worker_count; i++) {
+        if (g->workers[i].started)
+            (void)pthread_join(g->workers[i].thread, NULL);
+    }
+    for (unsigned i = 0; i < g->worker_count; i++)
+        worker_fini(&g->workers[i]);
+    free(g->workers);
+    keyring_free(g->shared.keyring);
+    settings_unref(g->settings);
+    if (g->done_fd >= 0)
+        close(g->done_fd);
+    free(g);
+}

@@ -1,0 +1,83 @@
+#include "gateway/guard.h"
+
+/* "Bearer x" → "x"; anything else → empty. */
+static struct slice bearer(struct slice authorization)
+{
+    struct slice scheme = slice_of(authorization.ptr, authorization.len < 7 ? 0 : 7);
+    if (!slice_ieq(scheme, SLICE("Bearer ")))
+        return slice_of(NULL, 0);
+    return slice_trim(slice_from(authorization, 7));
+}
+
+/* Every token is compared, so that time does not tell which one came close. */
+static bool token_known(const struct settings *settings, struct slice presented)
+{
+    bool known = false;
+    for (size_t i = 0; i < settings->client_token_count; i++)
+        known |= secret_equals(settings->client_tokens[i], presented);
+    return known;
+}
+
+/* Without ":port"; an IPv6 literal keeps its brackets. */
+static struct slice without_port(struct slice host)
+{
+    size_t i = host.len;
+
+    while (i > 0 && host.ptr[i - 1] >= '0' && host.ptr[i - 1] <= '9')
+        i--;
+    if (i > 0 && host.ptr[i - 1] == ':' && (host.ptr[0] != '[' || (i > 1 && host.ptr[i - 2] == ']')))
+        return slice_of(host.ptr, i - 1);
+    return host;
+}
+
+static struct slice without_brackets(struct slice host)
+{
+    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
+        return slice_of(host.ptr + 1, host.len - 2);
+    return host;
+}
+
+/* 127.0.0.0/8 written out: "127." and then digits and dots only, so that no name can pass. */
+static bool is_loopback_v4(struct slice host)
+{
+    if (!slice_starts(host, SLICE("127.")))
+        return false;
+    for (size_t i = 4; i < host.len; i++) {
+        if (host.ptr[i] != '.' && (host.ptr[i] < '0' || host.ptr[i] > '9'))
+            return false;
+    }
+    return true;
+}
+
+bool guard_host_is_local(struct slice host, struct slice listen_host)
+{
+    host = without_brackets(without_port(host));
+    return slice_ieq(host, SLICE("localhost")) || is_loopback_v4(host) ||
+           slice_eq(host, SLICE("::1")) || (listen_host.len && slice_ieq(host, listen_host));
+}
+
+static bool origin_is_local(struct slice origin, struct slice listen_host)
+{
+    if (slice_starts(origin, SLICE("http://")))
+        return guard_host_is_local(slice_from(origin, 7), listen_host);
+    if (slice_starts(origin, SLICE("https://")))
+        return guard_host_is_local(slice_from(origin, 8), listen_host);
+    return false; /* "null", extensions, files */
+}
+
+enum guard_answer guard_check(const struct settings *settings, const struct request_facts *facts)
+{
+    struct slice listen_host = slice_str(settings->listen.host);
+
+    if (settings->client_token_count) {
+        struct slice token = bearer(facts->authorization);
+        if (!token.len)
+            token = facts->api_key;
+        return token.len && token_known(settings, token) ? GUARD_PASS : GUARD_TOKEN;
+    }
+    if (facts->has_host && !guard_host_is_local(facts->host, listen_host))
+        return GUARD_HOST;
+    if (facts->origin.len && !origin_is_local(facts->origin, listen_host))
+        return GUARD_ORIGIN;
+    return GUARD_PASS;
+}

@@ -1,0 +1,27 @@
+/* The guard: may this client use the keys? (DESIGN.md §4)
+ *
+ * With client tokens configured, the token decides. Without them the gateway trusts whoever can
+ * reach its loopback address, and then a web page in the user's browser must not be one of them:
+ * a foreign Host (DNS rebinding) or a foreign Origin (cross-site request) is refused.
+ */
+#ifndef SPAREKEY_GATEWAY_GUARD_H
+#define SPAREKEY_GATEWAY_GUARD_H
+
+#include "gateway/headers.h"
+#include "settings/settings.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum guard_answer { GUARD_PASS, GUARD_TOKEN, GUARD_HOST, GUARD_ORIGIN };
+
+enum guard_answer guard_check(const struct settings *settings, const struct request_facts *facts);
+
+/* Whether "host[:port]" names this machine's loopback, or the address `listen_host`. */
+bool guard_host_is_local(struct slice host, struct slice listen_host);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,96 @@
+/* The keyring: the pool of keys as the whole process sees it.
+ *
+ * It joins what the engine knows (which key) with what the engine must not know (the secret, its
+ * name, the service it opens), and makes the single-threaded pool safe for the workers: every call
+ * takes one short lock. A healthy request takes it twice.
+ *
+ * Threads: all functions may be called from any thread.
+ */
+#ifndef SPAREKEY_GATEWAY_KEYRING_H
+#define SPAREKEY_GATEWAY_KEYRING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool/plan.h"
+#include "settings/settings.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What is needed to use a key. Immutable, reference-counted: an attempt in flight keeps the entry
+ * of a key that a reload has dropped. */
+struct key_entry {
+    _Atomic uint32_t refs;
+    struct secret *secret;
+    uint32_t service;                     /* index into keyring_service */
+    char mask[SECRET_MASK_MAX];           /* "sk-proj...N0IA" */
+    char *name;                           /* "OPENAI_API_KEY_FALLBACK_1" */
+    char *organization, *project;         /* configured, sent as headers; NULL = none */
+    char *auth_header;                    /* NULL = "Authorization: Bearer" */
+};
+
+void key_entry_unref(struct key_entry *entry); /* NULL is allowed */
+
+struct keyring;
+
+#define KEYRING_SERVICES_MAX 256 /* different base URLs over the life of the process */
+
+/* `changed` is called, from any thread and without the lock, when waiting requests should ask
+ * again (pool_epoch moved). STATUS_NO_MEMORY. */
+NODISCARD enum status keyring_new(const struct settings *settings, int64_t now_ns,
+                                  void (*changed)(void *context), void *context,
+                                  struct keyring **ret_ring);
+void keyring_free(struct keyring *ring);
+
+/* New settings: keys, strategy, switches. On failure everything is as before. */
+NODISCARD enum status keyring_load(struct keyring *ring, const struct settings *settings,
+                                   int64_t now_ns);
+
+/* The base URL with this index; lives as long as the ring. */
+const struct service_url *keyring_service(const struct keyring *ring, uint32_t service);
+
+/* plan_start and the first plan_next. With PLAN_SEND, `*ret_entry` is a new reference. */
+void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_request *request,
+                   int64_t now_ns, struct plan_step *ret_step, struct key_entry **ret_entry);
+
+/* plan_next. */
+void keyring_next(struct keyring *ring, struct plan *plan, int64_t now_ns,
+                  struct plan_step *ret_step, struct key_entry **ret_entry);
+
+/* What an answer told of its key's owner; empty slices when nothing. */
+struct owner {
+    struct slice organization, project;
+};
+
+/* pool_learn and plan_hear. */
+bool keyring_hear(struct keyring *ring, struct plan *plan, const struct verdict *verdict,
+                  const struct evidence *evidence, const struct owner *owner, int64_t now_ns);
+
+/* plan_hear of a success and plan_end, in one. */
+void keyring_succeed(struct keyring *ring, struct plan *plan, const struct owner *owner,
+                     int64_t now_ns);
+
+/* pool_learn and plan_proven. */
+void keyring_proven(struct keyring *ring, struct plan *plan, const struct owner *owner,
+                    int64_t now_ns);
+
+/* plan_end (which abandons an attempt in flight). */
+void keyring_end(struct keyring *ring, struct plan *plan, int64_t now_ns);
+
+size_t keyring_count(struct keyring *ring);
+
+/* One key for display; strings are copies. False when `index` is past the last. */
+struct key_status {
+    struct key_view view; /* its slices point into the fields below */
+    char organization[96], project[96];
+    char mask[SECRET_MASK_MAX];
+    char name[96];
+};
+bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct key_status *ret);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

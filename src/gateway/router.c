@@ -1,0 +1,264 @@
+#include "gateway/router.h"
+
+#include <stdio.h>
+
+#include "gateway/exchange.h"
+#include "gateway/guard.h"
+#include "gateway/headers.h"
+#include "gateway/health.h"
+#include "gateway/reply.h"
+#include "gateway/worker.h"
+
+enum { FIELDS_MAX = HTTP_HEAD_MAX + 4096 };
+
+/* A request that the router answers by itself waits for `complete` in this shape: its user pointer
+ * is one of these, or NULL when it has been answered, or an exchange. */
+struct own_route {
+    const char *path;
+    bool guarded; /* only for who may use the keys */
+    void (*answer)(struct worker *worker, struct server_conn *request);
+};
+
+static struct worker *worker_of(const struct server_conn *request)
+{
+    return request->server->user;
+}
+
+/* ---- routes of our own ------------------------------------------------------------------- */
+
+static void answer_alive(struct worker *worker, struct server_conn *request)
+{
+    (void)worker;
+    reply_json(request, 200, SLICE("{\"status\":\"ok\"}\n"));
+}
+
+static void answer_ready(struct worker *worker, struct server_conn *request)
+{
+    if (atomic_load(&worker->shared->draining))
+        reply_json(request, 503, SLICE("{\"status\":\"draining\"}\n"));
+    else
+        reply_json(request, 200, SLICE("{\"status\":\"ready\"}\n"));
+}
+
+static void answer_health(struct worker *worker, struct server_conn *request)
+{
+    health_reply(request, worker->shared->keyring, net_now_ns(&worker->loop));
+}
+
+static void answer_root(struct worker *worker, struct server_conn *request)
+{
+    char text[256];
+    int len = snprintf(text, sizeof text,
+                       "{\"service\":\"sparekey %s\",\"base_url\":\"/v1\","
+                       "\"health\":\"/api/openai/health\"}\n",
+                       SPAREKEY_VERSION);
+    (void)worker;
+    reply_json(request, 200, slice_of(text, (size_t)len));
+}
+
+static const struct own_route own_routes[] = {
+    {"/healthz", false, answer_alive},
+    {"/readyz", false, answer_ready},
+    {"/api/openai/health", true, answer_health},
+    {"/", true, answer_root},
+};
+
+static bool is_own(const void *user)
+{
+    const struct own_route *route = user;
+    return route >= own_routes && route < own_routes + sizeof own_routes / sizeof own_routes[0];
+}
+
+static const struct own_route *own_route_of(struct slice path)
+{
+    for (size_t i = 0; i < sizeof own_routes / sizeof own_routes[0]; i++) {
+        if (slice_eq(path, slice_str(own_routes[i].path)))
+            return &own_routes[i];
+    }
+    return NULL;
+}
+
+/* ---- refusals ---------------------------------------------------------------------------- */
+
+static void refuse(struct server_conn *request, enum guard_answer answer)
+{
+    struct slice none = {NULL, 0};
+
+    switch (answer) {
+    case GUARD_TOKEN:
+        reply_error(request, 401, "invalid_client_token",
+                    SLICE("www-authenticate: Bearer realm=\"sparekey\"\r\n"),
+                    "This gateway needs one of its own client tokens as the API key "
+                    "(SPAREKEY_CLIENT_TOKENS); the one given is not among them.");
+        return;
+    case GUARD_HOST:
+        reply_error(request, 403, "foreign_host", none,
+                    "This gateway has no client tokens, so it answers only to requests addressed "
+                    "to this machine (Host). Set SPAREKEY_CLIENT_TOKENS to serve others.");
+        return;
+    case GUARD_ORIGIN:
+        reply_error(request, 403, "foreign_origin", none,
+                    "This gateway has no client tokens, so it refuses requests made by web pages "
+                    "of other origins. Set SPAREKEY_CLIENT_TOKENS to serve them.");
+        return;
+    case GUARD_PASS: return;
+    }
+}
+
+/* ---- paths ------------------------------------------------------------------------------- */
+
+/* "//" becomes "/" in the path, not in the query; SDK users often write a base URL with a slash at
+ * its end. Copies only when there is something to collapse. */
+static struct slice collapse_slashes(struct slice target, struct buffer *scratch)
+{
+    size_t query = target.len;
+    const char *mark = memchr(target.ptr, '?', target.len);
+    if (mark)
+        query = (size_t)(mark - target.ptr);
+    if (!memmem(target.ptr, query, "//", 2))
+        return target;
+    if (buffer_reserve(scratch, target.len, HTTP_HEAD_MAX) != STATUS_OK)
+        return target;
+    for (size_t i = 0; i < target.len; i++) {
+        if (i > 0 && i < query && target.ptr[i] == '/' && target.ptr[i - 1] == '/')
+            continue;
+        scratch->data[scratch->len++] = target.ptr[i];
+    }
+    return buffer_slice(scratch);
+}
+
+/* What follows the base path: "/v1/x" and "/x" are the same endpoint. */
+static struct slice suffix_of(struct slice target)
+{
+    if (slice_starts(target, SLICE("/v1/")))
+        return slice_from(target, 3);
+    if (slice_eq(target, SLICE("/v1")))
+        return slice_of(NULL, 0);
+    return target;
+}
+
+/* ---- server callbacks -------------------------------------------------------------------- */
+
+static void admit(struct worker *worker, struct server_conn *request, const struct http_head *head,
+                  const struct admission *admission)
+{
+    uint64_t limit = worker->settings->max_body_bytes;
+
+    if (head->content_length > 0 && (uint64_t)head->content_length > limit) {
+        reply_error(request, 413, "request_too_large", slice_of(NULL, 0),
+                    "The request body of %lld bytes is larger than %llu bytes, the limit of this "
+                    "gateway (SPAREKEY_MAX_BODY).",
+                    (long long)head->content_length, (unsigned long long)limit);
+        return;
+    }
+    if (!exchange_start(worker, request, head, admission)) {
+        reply_error(request, 503, "out_of_memory", slice_of(NULL, 0),
+                    "The gateway is out of memory for this request; try again.");
+        return;
+    }
+    if (head->expect_continue)
+        server_continue(request);
+}
+
+/* Everything a head can be refused for; true when it may go on. */
+static bool passes(struct worker *worker, struct server_conn *request,
+                   const struct http_head *head, const struct request_facts *facts)
+{
+    struct slice none = {NULL, 0};
+
+    if (head->target.len == 0 || head->target.ptr[0] != '/' || facts->host_count > 1 ||
+        (head->minor == 1 && !facts->has_host)) {
+        reply_error(request, 400, "malformed_request", none,
+                    "The request needs a path beginning with \"/\" and exactly one Host field.");
+        return false;
+    }
+    enum guard_answer answer = guard_check(worker->settings, facts);
+    if (answer != GUARD_PASS) {
+        refuse(request, answer);
+        return false;
+    }
+    if (facts->loop) {
+        reply_error(request, 508, "loop_detected", SLICE("x-should-retry: false\r\n"),
+                    "This request has passed this gateway before: SPAREKEY_UPSTREAM_URL leads "
+                    "back to the gateway itself.");
+        return false;
+    }
+    if (head->upgrade && slice_ieq(http_head_get(head, SLICE("upgrade")), SLICE("websocket"))) {
+        reply_error(request, 501, "websocket_not_supported", none,
+                    "WebSocket endpoints are not served by this version of the gateway.");
+        return false;
+    }
+    return true;
+}
+
+static void on_head(struct server_conn *request, const struct http_head *head)
+{
+    struct worker *worker = worker_of(request);
+    struct request_facts facts;
+    struct buffer fields = {0}, scratch = {0};
+    const struct own_route *own = own_route_of(http_target_path(head->target));
+
+    if (own && !own->guarded) {
+        request->user = (void *)(uintptr_t)own;
+        return;
+    }
+    if (headers_upstream(head, slice_str(worker->shared->via), &fields, &facts) != STATUS_OK) {
+        reply_error(request, 503, "out_of_memory", slice_of(NULL, 0),
+                    "The gateway is out of memory for this request; try again.");
+    } else if (passes(worker, request, head, &facts)) {
+        struct admission admission = {
+            .path_suffix = suffix_of(collapse_slashes(head->target, &scratch)),
+            .fields = buffer_slice(&fields),
+            .content_type = facts.content_type,
+            .timeout_ms = facts.timeout_ms,
+        };
+        if (own)
+            request->user = (void *)(uintptr_t)own;
+        else
+            admit(worker, request, head, &admission);
+    }
+    buffer_clear(&scratch);
+    buffer_clear(&fields);
+}
+
+static void on_body(struct server_conn *request, const char *data, size_t len)
+{
+    if (request->user && !is_own(request->user))
+        exchange_body(request->user, data, len);
+}
+
+static void on_complete(struct server_conn *request)
+{
+    void *user = request->user;
+
+    if (is_own(user)) {
+        request->user = NULL;
+        ((const struct own_route *)user)->answer(worker_of(request), request);
+    } else if (user) {
+        exchange_complete(user);
+    }
+}
+
+static void on_gone(struct server_conn *request)
+{
+    void *user = request->user;
+
+    request->user = NULL;
+    if (user && !is_own(user))
+        exchange_client_gone(user);
+}
+
+static void on_drained(struct server_conn *request)
+{
+    if (request->user && !is_own(request->user))
+        exchange_drained(request->user);
+}
+
+const struct server_ops router_ops = {
+    .head = on_head,
+    .body = on_body,
+    .complete = on_complete,
+    .gone = on_gone,
+    .drained = on_drained,
+    .error = reply_server_error,
+};

@@ -1,0 +1,251 @@
+#include "gateway/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/exchange.h"
+#include "gateway/reply.h"
+#include "gateway/router.h"
+
+enum { HEAD_TIMEOUT_MS = 30000 };
+
+static struct worker *of_loop(uv_handle_t *handle)
+{
+    return container_of(handle->loop, struct worker, loop.uv);
+}
+
+/* ---- upstreams --------------------------------------------------------------------------- */
+
+static struct upstream_timeouts timeouts_from(const struct settings *settings)
+{
+    return (struct upstream_timeouts){
+        .connect_ms = settings->connect_timeout_ms,
+        .first_byte_ms = settings->first_byte_timeout_ms,
+        .idle_ms = settings->idle_timeout_ms,
+    };
+}
+
+static struct tls_context *upstream_tls(struct worker *w)
+{
+    struct buffer reason = {0};
+
+    if (!w->tls && tls_client_context_new(w->settings->ca_file, &reason, &w->tls) != STATUS_OK) {
+        log_line(w->shared->log, LOG_SEVERITY_ERROR, "tls_context", "%.*s", (int)reason.len,
+                 reason.len ? reason.data : "");
+        w->tls = NULL;
+    }
+    buffer_clear(&reason);
+    return w->tls;
+}
+
+struct upstream *worker_upstream(struct worker *w, uint32_t service)
+{
+    if (w->upstreams[service])
+        return w->upstreams[service];
+
+    const struct service_url *url = keyring_service(w->shared->keyring, service);
+    struct tls_context *tls = url->tls ? upstream_tls(w) : NULL;
+    struct upstream_timeouts timeouts = timeouts_from(w->settings);
+    if (url->tls && !tls)
+        return NULL;
+    struct upstream *u = calloc(1, sizeof *u);
+    if (!u)
+        return NULL;
+    if (upstream_init(u, &w->loop, url->host, url->port, tls, &timeouts) != STATUS_OK) {
+        free(u);
+        return NULL;
+    }
+    w->upstreams[service] = u;
+    return u;
+}
+
+/* ---- messages ---------------------------------------------------------------------------- */
+
+static void swap_settings(struct worker *w, struct settings *settings)
+{
+    struct upstream_timeouts timeouts = timeouts_from(settings);
+
+    settings_unref(w->settings);
+    w->settings = settings;
+    w->server.limits.body_timeout_ms = settings->client_timeout_ms;
+    w->server.limits.keepalive_timeout_ms = settings->keepalive_ms;
+    for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
+        if (w->upstreams[i])
+            w->upstreams[i]->timeouts = timeouts;
+    }
+}
+
+static void drain_timed_out(struct wheel_timer *timer)
+{
+    struct worker *w = container_of(timer, struct worker, drain_timer);
+    server_close_all(&w->server);
+}
+
+static void begin_drain(struct worker *w)
+{
+    if (w->draining)
+        return;
+    w->draining = true;
+    net_timer_start(&w->loop, &w->drain_timer, w->settings->drain_timeout_ms);
+    server_drain(&w->server);
+}
+
+static void wake_waiting(struct worker *w)
+{
+    struct list asked, *first;
+
+    /* Those that must wait on put themselves back into the list: each is asked once. */
+    list_init(&asked);
+    while (!list_empty(&w->waiting)) {
+        first = w->waiting.next;
+        list_remove(first);
+        list_append(&asked, first);
+    }
+    while (!list_empty(&asked)) {
+        first = asked.next;
+        list_remove(first);
+        exchange_wake(exchange_of_waiting(first));
+    }
+}
+
+static void mail_arrived(uv_async_t *async)
+{
+    struct worker *w = of_loop((uv_handle_t *)async);
+
+    pthread_mutex_lock(&w->mail_lock);
+    struct settings *settings = w->new_settings;
+    bool drain = w->want_drain, stop = w->want_stop, wake = w->want_wake;
+    w->new_settings = NULL;
+    w->want_wake = false;
+    pthread_mutex_unlock(&w->mail_lock);
+
+    if (settings)
+        swap_settings(w, settings);
+    if (wake)
+        wake_waiting(w);
+    if (drain || stop)
+        begin_drain(w);
+    if (stop)
+        server_close_all(&w->server);
+}
+
+static void post(struct worker *w, struct settings *settings, bool *flag)
+{
+    pthread_mutex_lock(&w->mail_lock);
+    if (settings) {
+        settings_unref(w->new_settings);
+        w->new_settings = settings;
+    }
+    if (flag)
+        *flag = true;
+    pthread_mutex_unlock(&w->mail_lock);
+    uv_async_send(&w->async);
+}
+
+void worker_configure(struct worker *w, struct settings *settings)
+{
+    post(w, settings, NULL);
+}
+
+void worker_drain(struct worker *w)
+{
+    post(w, NULL, &w->want_drain);
+}
+
+void worker_stop(struct worker *w)
+{
+    post(w, NULL, &w->want_stop);
+}
+
+void worker_wake(struct worker *w)
+{
+    post(w, NULL, &w->want_wake);
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+/* The last connection is gone: close what keeps the loop running. */
+static void all_drained(struct server *server)
+{
+    struct worker *w = server->user;
+
+    net_timer_stop(&w->loop, &w->drain_timer);
+    for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
+        if (w->upstreams[i])
+            upstream_stop(w->upstreams[i]);
+    }
+    if (!uv_is_closing((uv_handle_t *)&w->async))
+        uv_close((uv_handle_t *)&w->async, NULL);
+}
+
+static void *run(void *argument)
+{
+    struct worker *w = argument;
+
+    (void)uv_run(&w->loop.uv, UV_RUN_DEFAULT);
+    w->ended(w);
+    return NULL;
+}
+
+enum status worker_init(struct worker *w, struct shared *shared, struct settings *settings,
+                        uint16_t port)
+{
+    struct server_limits limits = {
+        .head_timeout_ms = HEAD_TIMEOUT_MS,
+        .body_timeout_ms = settings->client_timeout_ms,
+        .keepalive_timeout_ms = settings->keepalive_ms,
+        .max_connections = settings->max_connections,
+    };
+
+    memset(w, 0, sizeof *w);
+    enum status status = net_loop_init(&w->loop);
+    if (status != STATUS_OK)
+        return status;
+    if (uv_async_init(&w->loop.uv, &w->async, mail_arrived) != 0) {
+        net_loop_fini(&w->loop);
+        return STATUS_IO;
+    }
+    w->loop.owner = w;
+    w->shared = shared;
+    w->settings = settings_ref(settings);
+    list_init(&w->waiting);
+    list_init(&w->free_exchanges);
+    wheel_timer_init(&w->drain_timer, drain_timed_out);
+    pthread_mutex_init(&w->mail_lock, NULL);
+    server_init(&w->server, &w->loop, &router_ops, &limits, NULL, w);
+    w->server.drained_down = all_drained;
+    status = server_listen(&w->server, settings->listen.host, port);
+    if (status != STATUS_OK)
+        worker_fini(w);
+    return status;
+}
+
+enum status worker_start(struct worker *w)
+{
+    if (pthread_create(&w->thread, NULL, run, w) != 0)
+        return STATUS_NO_MEMORY;
+    w->started = true;
+    return STATUS_OK;
+}
+
+void worker_fini(struct worker *w)
+{
+    if (!w->started) { /* the loop has never run: let it close its handles */
+        w->draining = true;
+        server_drain(&w->server);
+        if (!uv_is_closing((uv_handle_t *)&w->async))
+            uv_close((uv_handle_t *)&w->async, NULL);
+        (void)uv_run(&w->loop.uv, UV_RUN_DEFAULT);
+    }
+    for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
+        if (w->upstreams[i])
+            upstream_fini(w->upstreams[i]);
+        free(w->upstreams[i]);
+    }
+    exchange_free_reserve(w);
+    tls_context_free(w->tls);
+    net_loop_fini(&w->loop);
+    settings_unref(w->new_settings);
+    settings_unref(w->settings);
+    pthread_mutex_destroy(&w->mail_lock);
+}

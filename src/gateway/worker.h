@@ -1,0 +1,77 @@
+/* A worker: one thread, one event loop, and everything that lives on it. */
+#ifndef SPAREKEY_GATEWAY_WORKER_H
+#define SPAREKEY_GATEWAY_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "gateway/keyring.h"
+#include "net/server.h"
+#include "net/upstream.h"
+#include "observe/log.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WORKER_FREE_EXCHANGES 256 /* finished exchanges kept for reuse */
+
+struct exchange;
+
+/* What all workers share. Owned by the gateway. */
+struct shared {
+    struct keyring *keyring;
+    struct log *log;
+    char via[32];               /* our name in Via: "sparekey-1a2b3c4d" */
+    _Atomic bool draining;
+    _Atomic uint32_t waiting;   /* exchanges waiting for a change of the pool, all workers */
+    _Atomic uint64_t request_ids;
+};
+
+struct worker {
+    struct net_loop loop;
+    struct server server;
+    struct shared *shared;
+    struct settings *settings; /* a reference; swapped on this thread only */
+    struct upstream *upstreams[KEYRING_SERVICES_MAX]; /* made when first used */
+    struct tls_context *tls;   /* for upstreams, made when first used */
+    struct list waiting;       /* exchanges to ask again when the pool changes */
+    struct list free_exchanges;
+    unsigned free_count;
+    struct wheel_timer drain_timer;
+
+    /* Messages from other threads, looked at when `async` fires. */
+    uv_async_t async;
+    pthread_mutex_t mail_lock;
+    struct settings *new_settings; /* a reference, or NULL */
+    bool want_drain, want_stop, want_wake;
+
+    pthread_t thread;
+    bool started, draining;
+    void (*ended)(struct worker *worker); /* the thread is about to return */
+    void *gateway;
+};
+
+/* Prepares loop and listener on the calling thread (so that errors surface before any thread
+ * runs). `port` 0 takes a free one. Same errors as server_listen. */
+NODISCARD enum status worker_init(struct worker *worker, struct shared *shared,
+                                  struct settings *settings, uint16_t port);
+/* Undoes worker_init; the thread must not run. */
+void worker_fini(struct worker *worker);
+
+NODISCARD enum status worker_start(struct worker *worker);
+
+/* Messages; any thread. worker_configure takes over the caller's reference. */
+void worker_configure(struct worker *worker, struct settings *settings);
+void worker_drain(struct worker *worker);
+void worker_stop(struct worker *worker);
+void worker_wake(struct worker *worker); /* the pool has changed */
+
+/* The worker's connections to a service; NULL when they cannot be made, with the reason logged. */
+struct upstream *worker_upstream(struct worker *worker, uint32_t service);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

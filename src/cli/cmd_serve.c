@@ -8,6 +8,8 @@
 #include "cli/cli.h"
 #include "cli/serving.h"
 
+extern char **environ;
+
 /* The signals serve lives by, blocked in every thread and read from a descriptor. SIGPIPE is for
  * programs that write to pipes and do not look; this one looks. */
 static int open_signals(void)
@@ -75,7 +77,7 @@ int cmd_serve(char **arguments)
 {
     struct serving s;
     int signals = open_signals();
-    int code = serving_load(&s, arguments, NULL, NULL);
+    int code = serving_load(&s, arguments, environ, NULL);
 
     if (code == EXIT_OK)
         code = serving_start(&s);

@@ -7,8 +7,6 @@
 
 #include "cli/cli.h"
 
-extern char **environ;
-
 static void print_lines(const char *prefix, const struct buffer *lines)
 {
     struct slice rest = buffer_slice(lines), line;
@@ -68,16 +66,14 @@ static int check(struct serving *s)
     return EXIT_OK;
 }
 
-int serving_load(struct serving *s, char **arguments, char ***ret_rest,
-                 const char *override_listen)
+int serving_load(struct serving *s, char **arguments, char **environment, char ***ret_rest)
 {
     memset(s, 0, sizeof *s);
     forbid_cores();
     s->sources = (struct settings_sources){
         .arguments = arguments,
-        .environment = environ,
+        .environment = environment,
         .directory = ".",
-        .override_listen = override_listen,
     };
     if (vault_new(&s->vault) != STATUS_OK) {
         (void)fputs("sparekey: out of memory\n", stderr);
@@ -85,6 +81,7 @@ int serving_load(struct serving *s, char **arguments, char ***ret_rest,
     }
     if (read_settings(s, ret_rest, &s->settings) != STATUS_OK)
         return EXIT_USAGE;
+    settings_wipe_environment(s->settings, environment);
     if (log_new(STDERR_FILENO, least_severity(s->settings), &s->log) != STATUS_OK)
         return EXIT_FAILED;
     return check(s);
@@ -111,6 +108,7 @@ void serving_reload(struct serving *s)
 {
     struct settings *settings = NULL;
 
+    s->sources.previous = s->settings;
     if (read_settings(s, NULL, &settings) != STATUS_OK) {
         log_line(s->log, LOG_SEVERITY_ERROR, "reload_refused",
                  "the new settings are broken; the old ones stay");

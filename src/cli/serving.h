@@ -18,12 +18,11 @@ struct serving {
     struct settings_sources sources;
 };
 
-/* Reads the settings of the process (command line, environment, working directory), prints what is
- * wrong or odd with them on standard error, and wipes the secrets from the environment. An exit
- * code: EXIT_OK to go on. `ret_rest` as in settings_load; `override_listen` ("127.0.0.1:0"), when
- * not NULL, replaces the address. serving_fini is due in any case. */
-int serving_load(struct serving *s, char **arguments, char ***ret_rest,
-                 const char *override_listen);
+/* Reads the settings of the process (command line, `environment`, working directory), prints what
+ * is wrong or odd with them on standard error, and wipes the secrets from the environment. An exit
+ * code: EXIT_OK to go on. `ret_rest` as in settings_load. `environment` is used again by
+ * serving_reload. serving_fini is due in any case. */
+int serving_load(struct serving *s, char **arguments, char **environment, char ***ret_rest);
 
 /* Starts the gateway; an exit code, the reason printed. */
 int serving_start(struct serving *s);

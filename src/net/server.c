@@ -576,6 +576,21 @@ static void put_connection(struct server_conn *s, struct head_text *h)
         put(h, SLICE("\r\nConnection: keep-alive"));
 }
 
+/* Answers gather in the loop's cork until their turn ends: head, body and end leave as one. */
+static void gather(struct server_conn *s)
+{
+    if (!s->corked)
+        conn_cork(&s->conn);
+    s->corked = true;
+}
+
+static void send_gathered(struct server_conn *s)
+{
+    if (s->corked)
+        conn_uncork(&s->conn);
+    s->corked = false;
+}
+
 static void write_parts(struct server_conn *s, const struct iovec *parts, int count)
 {
     conn_write(&s->conn, parts, count, 0);
@@ -602,7 +617,7 @@ void server_reply_head(struct server_conn *s, int status, struct slice fields,
 
     struct iovec parts[3] = {
         {h.text, h.len}, {(void *)(uintptr_t)fields.ptr, fields.len}, {(void *)(uintptr_t)"\r\n", 2}};
-    conn_cork(&s->conn);
+    gather(s);
     write_parts(s, parts, 3);
     s->replied = true;
 }
@@ -611,7 +626,7 @@ void server_reply_body(struct server_conn *s, const char *data, size_t len)
 {
     if (s->state != SERVER_REQUEST || s->head_request || len == 0)
         return;
-    conn_cork(&s->conn);
+    gather(s);
     if (!s->chunked) {
         write_parts(s, &(struct iovec){(void *)(uintptr_t)data, len}, 1);
         return;
@@ -650,7 +665,7 @@ void server_reply_end(struct server_conn *s)
         return;
     if (s->chunked && !s->head_request)
         write_parts(s, &(struct iovec){(void *)(uintptr_t)"0\r\n\r\n", 5}, 1);
-    conn_uncork(&s->conn);
+    send_gathered(s);
     s->server->request_count--;
     s->user = NULL;
     if (s->keep_alive && s->request_complete)
@@ -668,7 +683,7 @@ void server_reply(struct server_conn *s, int status, struct slice fields, struct
 
 void server_flush(struct server_conn *s)
 {
-    conn_uncork(&s->conn);
+    send_gathered(s);
 }
 
 void server_continue(struct server_conn *s)
@@ -693,7 +708,7 @@ static bool drop_request(struct server_conn *s)
 void server_abort(struct server_conn *s)
 {
     if (drop_request(s)) {
-        conn_uncork(&s->conn);
+        send_gathered(s);
         conn_finish(&s->conn);
     }
 }

@@ -94,6 +94,7 @@ struct server_conn {
     bool chunked, replied;        /* how the answer is framed; whether its head is out */
     bool request_complete;        /* the request's body is all here */
     bool feeding;                 /* inside feed(): no second one on the same stack */
+    bool corked;                  /* an answer's bytes gather in the loop's cork */
     bool read_stopped;            /* the pipeline is full, or the owner paused */
 };
 

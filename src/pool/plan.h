@@ -26,19 +26,20 @@ extern "C" {
 #define PLAN_SERVICE_ATTEMPTS 3
 /* Full-jitter backoff between them: uniform in 0 … min(0.5 s * 2^n, 8 s). */
 #define PLAN_BACKOFF_BASE_NS 500000000
-#define PLAN_BACKOFF_CAP_NS 8000000000
+#define PLAN_BACKOFF_CAP_NS  8000000000
 /* Replays of work that may have run (and been billed): at most this many, stateless requests only. */
 #define PLAN_MAYBE_RAN_REPLAYS 1
 
-/* Longest model name that is told apart; longer ones are cut (and so may share a breaker). */
-#define PLAN_MODEL_MAX 96
+/* How long one request waits, in all, for a service in trouble or for a key that another request
+ * is trying; as long as the longest backoff. Waiting for keys that cool down is another matter. */
+#define PLAN_PATIENCE_NS PLAN_BACKOFF_CAP_NS
 
 struct plan_request {
     uint8_t family;      /* endpoint family: any small number, the same for the same family */
     bool stream;         /* the caller asked for a stream */
     bool stateless;      /* replay of maybe-run work is allowed (openai-protocol.md §2.4) */
     bool opaque;         /* unknown endpoint: never replayed once bytes were sent */
-    struct slice model;  /* copied; empty when the request names none */
+    struct slice model;  /* only hashed; empty when the request names none */
     int64_t deadline_ns; /* no attempt starts after this */
 };
 
@@ -62,30 +63,53 @@ struct plan_step {
 
 /* One ended attempt, for the trail. */
 struct plan_attempt {
-    key_id key;
-    uint32_t project, organization; /* nodes, to tell buckets apart */
+    key_id key; /* stays valid until plan_end, also when the key is unloaded meanwhile */
     enum failure failure;
+    enum hop hop;    /* how far away the next key has to be */
     bool may_repeat; /* its verdict allows asking this key again */
+};
+
+/* The attempt in flight. */
+struct attempt {
+    key_id key;
+    uint64_t serial; /* unique in the pool: the name on half-open leases */
+    int64_t started_ns;
+    uint32_t leases; /* half-open breakers it holds */
 };
 
 /* The first attempts are kept inside the plan; only a long trail costs an allocation. */
 #define PLAN_INLINE_ATTEMPTS 4
 
+/* What matters about a request to breakers. */
+struct route {
+    uint64_t model; /* hash of its name */
+    uint8_t family;
+    bool stream;
+};
+
 /* Caller's memory; all fields private but `attempts` and `attempt_count`. The engine's author may
  * add fields freely; keep the whole under 512 bytes (an idle stream holds one). */
 struct plan {
     struct pool *pool;
+    struct route route;
     int64_t deadline_ns;
-    uint64_t model_hash;
-    uint8_t family;
-    bool stream, stateless, opaque;
-    uint8_t phase;
+    int64_t not_before_ns; /* backoff: no attempt before */
+    int64_t patience_ns;   /* end of waiting for the service or for a key in use, -1 = not begun */
+    bool stateless, opaque;
+    bool proven;       /* the attempt in flight has begun to serve the caller */
+    bool unreachable;  /* the last failure came without any HTTP answer */
+    uint8_t phase;     /* enum plan_phase of plan.c */
+    uint8_t kept_rank; /* usefulness of the kept answer, 0 = none kept */
     uint8_t service_failures;
     uint8_t maybe_ran_replays;
+    enum failure last_failure, kept_failure;
+    int64_t kept_reset_ns; /* when the kept answer says to come back */
+    key_id stay;           /* ask this key again if it is ready, or KEY_NONE */
+    struct attempt current;
+    struct plan_step ending;       /* what plan_next answers once all is decided */
     struct plan_attempt *attempts; /* inline_attempts, or heap when the trail grew */
     uint32_t attempt_count, attempt_capacity;
     struct plan_attempt inline_attempts[PLAN_INLINE_ATTEMPTS];
-    key_id current; /* between PLAN_SEND and plan_hear */
 };
 
 /* Begins. Allocates nothing. */

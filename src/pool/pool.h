@@ -56,8 +56,8 @@ void pool_options_init(struct pool_options *options);
 
 /* One key as configured. Strings are copied. The primary is the first of the array. */
 struct key_spec {
-    uint64_t identity;         /* salted hash of service + secret: the same key before and after a reload */
-    uint32_t service;          /* index of its base URL, small */
+    uint64_t identity; /* salted hash of service + secret: the same key before and after a reload */
+    uint32_t service;  /* index of its base URL, small */
     struct slice organization; /* configured owner; empty = to be learned */
     struct slice project;
     uint64_t cookie; /* the caller's own handle, given back by pool_key_cookie */
@@ -66,15 +66,17 @@ struct key_spec {
 struct pool;
 
 /* NULL in `*ret` never happens on STATUS_OK. STATUS_NO_MEMORY. */
-NODISCARD enum status pool_new(const struct pool_options *options, struct pool **ret_pool);
+NODISCARD
+enum status pool_new(const struct pool_options *options, struct pool **ret_pool);
 void pool_free(struct pool *pool);
 
 /* Makes these the keys: first load and reload alike. A key whose identity was there before keeps
  * its state, its id and its place in breakers; one that is gone is retired (never selected; its id
  * lives until its last plan ends). Duplicate identities after the first are ignored.
  * On failure (STATUS_NO_MEMORY) the pool is as before. */
-NODISCARD enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t count,
-                                int64_t now_ns);
+NODISCARD
+enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t count,
+                      int64_t now_ns);
 
 /* Changes strategy and switches of a running pool; seed is ignored. */
 void pool_configure(struct pool *pool, const struct pool_options *options);
@@ -100,14 +102,15 @@ struct key_view {
     uint64_t cookie;
     struct slice organization, project; /* empty while unknown */
     uint64_t requests, successes;       /* attempts ended, of them successful */
-    uint32_t consecutive_errors;        /* failures blamed on the key or its accounts since the last success */
+    uint32_t
+        consecutive_errors; /* failures blamed on the key or its accounts since the last success */
     uint32_t in_flight;
-    int64_t last_used_ns;               /* -1 = never */
+    int64_t last_used_ns; /* -1 = never */
     /* The worst open breaker on the key's path that blocks it as a whole or for some model: */
     enum circuit circuit;
     enum scope scope;
     enum failure reason;
-    bool rate_limited;                  /* it is open for a rate limit, not for a fault of the key */
+    bool rate_limited; /* it is open for a rate limit, not for a fault of the key */
     int64_t open_since_ns, open_until_ns;
     struct evidence evidence;
 };

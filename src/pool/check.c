@@ -1,0 +1,117 @@
+/* What must always hold, spelled out a second time, slowly. */
+#include "pool/invariant.h"
+#include "pool/state.h"
+
+static void check_order(const struct pool *pool)
+{
+    for (size_t i = 0; i < pool->count; i++) {
+        const struct key *key = pool->order[i];
+        INVARIANT(key->position == i, "key %u at %zu believes to be at %u", key->id, i,
+                  key->position);
+        INVARIANT(pool->keys[key->id] == key, "key %u is not at its id", key->id);
+    }
+}
+
+static uint32_t count_open(const struct node *node)
+{
+    uint32_t open = 0;
+
+    for (const struct breaker *b = node->breakers; b; b = b->next) {
+        INVARIANT(b->place.node == node, "a %s breaker hangs on a foreign node",
+                  scope_name(b->place.scope));
+        open += b->state == CIRCUIT_OPEN && !scope_has_detail(b->place.scope);
+    }
+    INVARIANT(node->open == open, "a node counts %u open breakers, %u stand there", node->open,
+              open);
+    return open;
+}
+
+static void check_key(const struct pool *pool, struct key *key)
+{
+    uint32_t open =
+        count_open(&key->node) + count_open(key_project_node(key)) + count_open(key_org_node(key));
+
+    INVARIANT(!key->project || key->project->org == key->org,
+              "key %u and its project disagree about the organisation", key->id);
+    INVARIANT(key->references >= key->in_flight, "key %u: %u in flight, %u references", key->id,
+              key->in_flight, key->references);
+    INVARIANT(key->successes <= key->requests, "key %u: more successes than requests", key->id);
+    INVARIANT(!key->staged, "key %u is left staged", key->id);
+    if (key->position == POSITION_NONE) {
+        INVARIANT(key->references, "retired key %u is held by nobody", key->id);
+        return;
+    }
+    INVARIANT(key->position < pool->count && pool->order[key->position] == key,
+              "key %u is not in the order", key->id);
+    INVARIANT((pool->ready[key->position / WORD_BITS] >> (key->position % WORD_BITS) & 1) ==
+                  (open == 0),
+              "key %u: its ready bit is wrong, %u breakers are open", key->id, open);
+}
+
+static void check_heap(const struct circuits *c)
+{
+    for (size_t i = 0; i < c->heap_count; i++) {
+        INVARIANT(c->heap[i]->heap_index == i, "a breaker is lost in the heap");
+        INVARIANT(i == 0 || c->heap[(i - 1) / 2]->due_ns <= c->heap[i]->due_ns,
+                  "the heap is out of order at %zu", i);
+    }
+}
+
+static void check_breaker(const struct circuits *c, const struct breaker *b)
+{
+    bool timed = b->state != CIRCUIT_HALF_OPEN || scope_has_detail(b->place.scope);
+
+    INVARIANT(circuits_find(c, b->place) == b, "two breakers stand at one %s place",
+              scope_name(b->place.scope));
+    INVARIANT((b->heap_index != HEAP_NONE) == timed, "a %s breaker is %s in the heap",
+              circuit_name(b->state), timed ? "not" : "wrongly");
+    INVARIANT(b->state == CIRCUIT_HALF_OPEN || b->lease == 0, "a lease on a %s breaker",
+              circuit_name(b->state));
+    INVARIANT(b->state != CIRCUIT_CLOSED || b->suspect != KEY_NONE,
+              "a closed breaker without a suspect");
+    INVARIANT(b->state == CIRCUIT_CLOSED || b->suspect == KEY_NONE, "a %s breaker with a suspect",
+              circuit_name(b->state));
+}
+
+static void check_circuits(const struct circuits *c)
+{
+    size_t count = 0, detail = 0;
+
+    for (size_t i = 0; i < c->bucket_count; i++) {
+        for (const struct breaker *b = c->buckets[i]; b; b = b->bucket_next) {
+            check_breaker(c, b);
+            detail += scope_has_detail(b->place.scope);
+            count++;
+        }
+    }
+    INVARIANT(count == c->count && detail == c->detail_count, "%zu breakers are counted as %zu",
+              count, c->count);
+    check_heap(c);
+}
+
+static void check_owners(const struct pool *pool)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < pool->name_buckets; i++) {
+        for (const struct owner *owner = pool->names[i]; owner; owner = owner->next) {
+            INVARIANT(owner->pins == 0, "an owner is left pinned");
+            INVARIANT(!list_empty(&owner->members) || !list_empty(&owner->projects),
+                      "an owner owns nothing");
+            count_open(&owner->node);
+            count++;
+        }
+    }
+    INVARIANT(count == pool->name_count, "%zu owners are counted as %zu", count, pool->name_count);
+}
+
+void pool_check(const struct pool *pool)
+{
+    check_order(pool);
+    for (size_t i = 0; i < pool->key_count; i++)
+        if (pool->keys[i])
+            check_key(pool, pool->keys[i]);
+    check_circuits(&pool->circuits);
+    check_owners(pool);
+    count_open(&pool->egress);
+}

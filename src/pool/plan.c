@@ -1,0 +1,487 @@
+/* One request's attempts. The picture is in plan.h; here are the rules.
+ *
+ *     CHOOSING ──plan_next: a key──▶ IN_FLIGHT ──plan_hear: try on──▶ CHOOSING
+ *        │                              │
+ *        └──nothing left, a bound──▶ DECIDED ◀──served, final, client gone
+ *
+ * An answer ends the plan when it serves the caller, when its verdict says RETURN, or when it may
+ * not be replayed. Otherwise the plan chooses again:
+ *
+ * - trouble of the service (or REACT_SAME) costs one of PLAN_SERVICE_ATTEMPTS and a backoff;
+ * - trouble of a key costs nothing and moves on at once, away from the bucket as far as the
+ *   verdict's hop says. A project is left out only when an attempt condemned that project: a
+ *   revoked key says nothing about its sibling.
+ *
+ * When no key is left there are three ends. What clears up by itself within moments (the service
+ * may recover, another request is just trying a half-open key) is waited for, PLAN_PATIENCE_NS in
+ * all. What time heals later becomes a 429 with the truth in retry_after_s. The rest is a 503 that
+ * asks nobody to come back. A kept upstream answer goes first where it tells more (rank_of).
+ */
+#include "pool/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/invariant.h"
+#include "pool/report.h"
+#include "pool/select.h"
+
+#define NS_PER_S          INT64_C(1000000000)
+#define RETRY_AFTER_MAX_S 60
+
+/* A trail this long has tried a million keys; more is a caller's loop. */
+#define TRAIL_MAX (1u << 20)
+
+_Static_assert(sizeof(struct plan) <= 512, "an idle stream holds a plan");
+
+enum plan_phase { PLAN_CHOOSING, PLAN_IN_FLIGHT, PLAN_DECIDED };
+
+static const char *phase_name(uint8_t phase)
+{
+    static const char *const names[] = {"choosing", "in flight", "decided"};
+    return phase < 3 ? names[phase] : "unknown";
+}
+
+static void enter(struct plan *plan, enum plan_phase to)
+{
+    static const bool legal[3][3] = {
+        [PLAN_CHOOSING] = {[PLAN_IN_FLIGHT] = true, [PLAN_DECIDED] = true},
+        [PLAN_IN_FLIGHT] = {[PLAN_CHOOSING] = true, [PLAN_DECIDED] = true},
+    };
+
+    INVARIANT(legal[plan->phase][to], "plan: illegal move from %s to %s", phase_name(plan->phase),
+              phase_name((uint8_t)to));
+    plan->phase = (uint8_t)to;
+}
+
+void plan_start(struct plan *plan, struct pool *pool, const struct plan_request *request,
+                int64_t now_ns)
+{
+    *plan = (struct plan){
+        .pool = pool,
+        .route = {.family = request->family, .stream = request->stream},
+        .deadline_ns = request->deadline_ns,
+        .not_before_ns = now_ns,
+        .patience_ns = -1,
+        .stateless = request->stateless,
+        .opaque = request->opaque,
+        .phase = PLAN_CHOOSING,
+        .stay = KEY_NONE,
+        .current = {.key = KEY_NONE},
+        .attempt_capacity = PLAN_INLINE_ATTEMPTS,
+    };
+    if (request->model.len)
+        plan->route.model = hash_bytes(&pool->hash_seed, request->model);
+    plan->attempts = plan->inline_attempts;
+}
+
+/* The usefulness of an upstream answer to a caller whose request could not be served, by
+ * openai-protocol.md §2.5: his own fault tells most, then when to come back, then that the service
+ * is in trouble. What is wrong with one of our keys is none of his business: 0. */
+enum { RANK_NONE, RANK_SERVICE, RANK_RATE, RANK_CALLER };
+
+static int rank_of_class(enum failure failure)
+{
+    switch (failure) {
+    case FAILURE_CALLER:
+    case FAILURE_POLICY:
+    case FAILURE_UNVERIFIED:
+    case FAILURE_MODEL:
+    case FAILURE_TIER:
+    case FAILURE_TOO_LARGE:
+    case FAILURE_CONFLICT: return RANK_CALLER;
+    case FAILURE_RATE:
+    case FAILURE_SLOW_DOWN: return RANK_RATE;
+    case FAILURE_OVERLOADED:
+    case FAILURE_SERVER:
+    case FAILURE_NETWORK: /* the edge's 52x pages */
+    case FAILURE_TIMEOUT: return RANK_SERVICE;
+    case FAILURE_NONE:
+    case FAILURE_REVOKED:
+    case FAILURE_DEACTIVATED:
+    case FAILURE_MISMATCHED:
+    case FAILURE_EGRESS_IP:
+    case FAILURE_SCOPE:
+    case FAILURE_FORBIDDEN:
+    case FAILURE_REGION:
+    case FAILURE_QUOTA:
+    case FAILURE_CUT:
+    case FAILURE_GARBAGE:
+    case FAILURE_ABANDONED:
+    case FAILURE_COUNT: break;
+    }
+    return RANK_NONE;
+}
+
+static int rank_of(const struct verdict *verdict, const struct evidence *evidence)
+{
+    int status = evidence ? evidence->status : 0;
+
+    if (status < 400 || status == 401 || status == 403)
+        return RANK_NONE;
+    return rank_of_class(verdict->failure);
+}
+
+static void decide(struct plan *plan, enum plan_action action, bool should_not_retry)
+{
+    enter(plan, PLAN_DECIDED);
+    plan->ending =
+        (struct plan_step){.action = action, .key = KEY_NONE, .should_not_retry = should_not_retry};
+}
+
+static void give_up(struct plan *plan, int status, enum failure failure, bool should_not_retry)
+{
+    decide(plan, PLAN_GIVE_UP, should_not_retry);
+    plan->ending.status = status;
+    plan->ending.failure = failure;
+}
+
+static bool service_used_up(const struct plan *plan)
+{
+    return plan->service_failures >= PLAN_SERVICE_ATTEMPTS;
+}
+
+static void return_kept(struct plan *plan)
+{
+    decide(plan, PLAN_RETURN_KEPT, plan->kept_rank != RANK_RATE && service_used_up(plan));
+    plan->ending.failure = plan->kept_failure;
+}
+
+/* The end of trying, for a reason of the plan's own: a bound, the deadline. */
+static void stop(struct plan *plan, enum failure failure, bool should_not_retry)
+{
+    if (plan->kept_rank != RANK_NONE)
+        return_kept(plan);
+    else
+        give_up(plan, plan->unreachable ? 502 : 503, failure,
+                should_not_retry || service_used_up(plan));
+}
+
+static int retry_after_s(int64_t wait_ns)
+{
+    int64_t seconds = (wait_ns + NS_PER_S - 1) / NS_PER_S;
+
+    if (seconds < 1)
+        return 1;
+    return seconds < RETRY_AFTER_MAX_S ? (int)seconds : RETRY_AFTER_MAX_S;
+}
+
+static void come_back_later(struct plan *plan, const struct outlook *outlook, int64_t now_ns)
+{
+    give_up(plan, 429, outlook->cooling, false);
+    plan->ending.retry_after_s = retry_after_s(outlook->recovery_ns - now_ns);
+}
+
+/* The end of keys. */
+static void exhausted(struct plan *plan, const struct outlook *outlook, int64_t now_ns)
+{
+    bool heals = outlook->recovery_ns >= 0;
+    bool kept_is_later =
+        plan->kept_rank < RANK_RATE ||
+        (plan->kept_rank == RANK_RATE && plan->kept_reset_ns > outlook->recovery_ns);
+
+    if (heals && kept_is_later)
+        come_back_later(plan, outlook, now_ns);
+    else if (plan->kept_rank == RANK_NONE && outlook->dead != FAILURE_NONE)
+        give_up(plan, 503, outlook->dead, true);
+    else
+        stop(plan, plan->last_failure, true);
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void wait_until(const struct plan *plan, int64_t until_ns, struct plan_step *ret_step)
+{
+    *ret_step = (struct plan_step){
+        .action = PLAN_WAIT, .key = KEY_NONE, .until_ns = sooner(until_ns, plan->deadline_ns)};
+}
+
+/* Whether what stands in the way is worth standing in line for, and until when. */
+static bool worth_waiting(struct plan *plan, const struct outlook *outlook, int64_t now_ns,
+                          int64_t *ret_until_ns)
+{
+    bool recovers;
+
+    if (!outlook->in_use && outlook->service_ns < 0)
+        return false;
+    if (plan->patience_ns < 0)
+        plan->patience_ns = now_ns + PLAN_PATIENCE_NS;
+    recovers = outlook->service_ns >= 0 && outlook->service_ns <= plan->patience_ns;
+    *ret_until_ns = recovers ? outlook->service_ns : plan->patience_ns;
+    return (recovers || outlook->in_use) && now_ns < plan->patience_ns;
+}
+
+static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
+{
+    struct outlook outlook;
+    int64_t until_ns;
+
+    select_outlook(plan->pool, &plan->route, now_ns, &outlook);
+    if (worth_waiting(plan, &outlook, now_ns, &until_ns)) {
+        wait_until(plan, until_ns, ret_step);
+        return;
+    }
+    exhausted(plan, &outlook, now_ns);
+    *ret_step = plan->ending;
+}
+
+/* Room for the attempt to come, so that its end can always be written down. */
+static bool reserve_trail(struct plan *plan)
+{
+    uint32_t capacity = plan->attempt_capacity * 2;
+    bool is_inline = plan->attempts == plan->inline_attempts;
+    struct plan_attempt *bigger;
+
+    if (plan->attempt_count < plan->attempt_capacity)
+        return true;
+    if (capacity > TRAIL_MAX)
+        return false;
+    bigger = realloc(is_inline ? NULL : plan->attempts, capacity * sizeof(*bigger));
+    if (!bigger)
+        return false;
+    if (is_inline)
+        memcpy(bigger, plan->inline_attempts, sizeof plan->inline_attempts);
+    plan->attempts = bigger;
+    plan->attempt_capacity = capacity;
+    return true;
+}
+
+static void mark_trail(struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->attempt_count; i++) {
+        const struct plan_attempt *attempt = &plan->attempts[i];
+
+        select_tried(plan->pool, attempt->key, attempt->may_repeat);
+        if (attempt->hop == HOP_OTHER_PROJECT)
+            select_avoid_project(plan->pool, attempt->key);
+        else if (attempt->hop == HOP_OTHER_ORG)
+            select_avoid_org(plan->pool, attempt->key);
+    }
+}
+
+static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_step *ret_step)
+{
+    enter(plan, PLAN_IN_FLIGHT);
+    plan->proven = false;
+    plan->patience_ns = -1;
+    report_begin(plan->pool, key, &plan->route, now_ns, &plan->current);
+    *ret_step = (struct plan_step){.action = PLAN_SEND, .key = key};
+}
+
+static void choose(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
+{
+    key_id key = KEY_NONE;
+    int64_t until_ns = 0;
+
+    select_begin(plan->pool, now_ns);
+    mark_trail(plan);
+    switch (select_key(plan->pool, &plan->route, plan->stay, now_ns, &key, &until_ns)) {
+    case CHOICE_KEY: send_on(plan, key, now_ns, ret_step); break;
+    case CHOICE_PROOF: wait_until(plan, until_ns, ret_step); break;
+    case CHOICE_NONE: no_key(plan, now_ns, ret_step); break;
+    }
+}
+
+void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
+{
+    INVARIANT(plan->phase != PLAN_IN_FLIGHT, "plan: asked for the next step while %s",
+              phase_name(plan->phase));
+    if (plan->phase == PLAN_CHOOSING && now_ns >= plan->deadline_ns)
+        stop(plan, FAILURE_TIMEOUT, false);
+    else if (plan->phase == PLAN_CHOOSING && !reserve_trail(plan))
+        stop(plan, plan->last_failure, false);
+    if (plan->phase == PLAN_DECIDED)
+        *ret_step = plan->ending;
+    else if (now_ns < plan->not_before_ns)
+        wait_until(plan, plan->not_before_ns, ret_step);
+    else
+        choose(plan, now_ns, ret_step);
+}
+
+/* Whether a failure is counted against the service, not against a key: these are the ones that
+ * may hit the same key again. */
+static bool is_service_failure(const struct verdict *verdict)
+{
+    return verdict->reaction == REACT_SAME || scope_is_wide(verdict->scope);
+}
+
+static enum hop hop_of(const struct verdict *verdict)
+{
+    if (verdict->reaction != REACT_NEXT)
+        return HOP_ANY;
+    return verdict->hop == HOP_ANY && verdict->one_per_project ? HOP_OTHER_PROJECT : verdict->hop;
+}
+
+/* The attempt is over: into the trail, which keeps the key's reference. */
+static void record(struct plan *plan, const struct verdict *verdict)
+{
+    plan->attempts[plan->attempt_count++] = (struct plan_attempt){
+        .key = plan->current.key,
+        .failure = verdict->failure,
+        .hop = hop_of(verdict),
+        .may_repeat = is_service_failure(verdict),
+    };
+    plan->current.key = KEY_NONE;
+}
+
+static bool hops_used_up(const struct plan *plan, const struct verdict *verdict)
+{
+    unsigned count = 0;
+
+    for (uint32_t i = 0; i < plan->attempt_count; i++)
+        count += plan->attempts[i].failure == verdict->failure;
+    return verdict->max_hops > 0 && count > verdict->max_hops;
+}
+
+/* openai-protocol.md §2.4: whether sending the request again could do its work twice. */
+static bool replay_forbidden(const struct plan *plan, const struct verdict *verdict,
+                             const struct evidence *evidence)
+{
+    int status = evidence ? evidence->status : 0;
+
+    if (plan->opaque && status != 0)
+        return true;
+    if (verdict->maybe_ran)
+        return plan->opaque || !plan->stateless ||
+               plan->maybe_ran_replays >= PLAN_MAYBE_RAN_REPLAYS;
+    return !plan->stateless && (status == 500 || status == 502) && is_service_failure(verdict);
+}
+
+/* Full jitter: uniform in 0 … base * 2^(failures - 1), capped. */
+static int64_t backoff(struct plan *plan)
+{
+    int64_t bound = PLAN_BACKOFF_BASE_NS;
+
+    for (unsigned i = 1; i < plan->service_failures && bound < PLAN_BACKOFF_CAP_NS; i++)
+        bound *= 2;
+    if (bound > PLAN_BACKOFF_CAP_NS)
+        bound = PLAN_BACKOFF_CAP_NS;
+    return (int64_t)rng_below(&plan->pool->rng, (uint64_t)bound + 1);
+}
+
+/* Keeps the answer if it beats the one kept before; of two rate limits the one that ends first. */
+static bool keep(struct plan *plan, const struct verdict *verdict, const struct evidence *evidence,
+                 int64_t now_ns)
+{
+    int rank = rank_of(verdict, evidence);
+    int64_t wait_ns = verdict->wait_ns > verdict->base_ns ? verdict->wait_ns : verdict->base_ns;
+    int64_t reset_ns = now_ns + (wait_ns > 0 ? sooner(wait_ns, BREAKER_WAIT_MAX_NS) : 0);
+
+    if (rank < plan->kept_rank || rank == RANK_NONE)
+        return false;
+    if (rank == plan->kept_rank && (rank != RANK_RATE || reset_ns >= plan->kept_reset_ns))
+        return false;
+    plan->kept_rank = (uint8_t)rank;
+    plan->kept_reset_ns = reset_ns;
+    plan->kept_failure = verdict->failure;
+    return true;
+}
+
+/* Counts what the failure costs and sets what the next choice has to respect.
+ * Returns false when a bound is reached. */
+static bool try_on(struct plan *plan, const struct verdict *verdict, int64_t now_ns)
+{
+    bool same = verdict->reaction == REACT_SAME;
+
+    plan->maybe_ran_replays = (uint8_t)(plan->maybe_ran_replays + verdict->maybe_ran);
+    plan->stay = same ? plan->attempts[plan->attempt_count - 1].key : KEY_NONE;
+    plan->not_before_ns = now_ns;
+    if (hops_used_up(plan, verdict))
+        return false;
+    if (!is_service_failure(verdict))
+        return true;
+    if (++plan->service_failures >= PLAN_SERVICE_ATTEMPTS)
+        return false;
+    plan->not_before_ns += same && verdict->wait_ns > 0
+                               ? sooner(verdict->wait_ns, BREAKER_WAIT_MAX_NS)
+                               : backoff(plan);
+    return plan->not_before_ns - now_ns <= PLAN_PATIENCE_NS &&
+           plan->not_before_ns < plan->deadline_ns;
+}
+
+/* A failure: whether its answer is the one to keep. */
+static bool hear_failure(struct plan *plan, const struct verdict *verdict,
+                         const struct evidence *evidence, int64_t now_ns)
+{
+    bool answered = evidence && evidence->status != 0;
+    bool kept;
+
+    plan->last_failure = verdict->failure;
+    plan->unreachable = !answered;
+    if (verdict->reaction == REACT_RETURN && answered) {
+        decide(plan, PLAN_RETURN, false);
+        return false;
+    }
+    if (replay_forbidden(plan, verdict, evidence)) {
+        /* The caller's own retry would be the very replay that is ruled out here. */
+        if (rank_of(verdict, evidence) != RANK_NONE)
+            decide(plan, PLAN_RETURN, verdict->maybe_ran);
+        else
+            give_up(plan, answered ? 503 : 502, verdict->failure, verdict->maybe_ran);
+        return false;
+    }
+    kept = keep(plan, verdict, evidence, now_ns);
+    if (verdict->reaction != REACT_RETURN && try_on(plan, verdict, now_ns))
+        enter(plan, PLAN_CHOOSING);
+    else
+        stop(plan, verdict->failure, false);
+    return kept;
+}
+
+bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct evidence *evidence,
+               int64_t now_ns)
+{
+    bool success = verdict->reaction == REACT_SUCCESS;
+
+    INVARIANT(plan->phase == PLAN_IN_FLIGHT, "plan: heard an answer while %s",
+              phase_name(plan->phase));
+    if (success)
+        report_success(plan->pool, &plan->current, &plan->route);
+    else
+        report_failure(plan->pool, &plan->current, &plan->route, verdict, evidence, now_ns);
+    report_end(plan->pool, &plan->current, &plan->route, success);
+    record(plan, verdict);
+    if (success || plan->proven) {
+        plan->last_failure = verdict->failure;
+        decide(plan, PLAN_RETURN, false); /* what flows to the caller is never taken back */
+        return false;
+    }
+    return hear_failure(plan, verdict, evidence, now_ns);
+}
+
+void plan_proven(struct plan *plan, int64_t now_ns)
+{
+    (void)now_ns;
+    if (plan->phase != PLAN_IN_FLIGHT || plan->proven)
+        return;
+    plan->proven = true;
+    report_success(plan->pool, &plan->current, &plan->route);
+}
+
+void plan_abandon(struct plan *plan, int64_t now_ns)
+{
+    static const struct verdict gone = {.reaction = REACT_RETURN, .failure = FAILURE_ABANDONED};
+
+    (void)now_ns;
+    if (plan->phase == PLAN_IN_FLIGHT) {
+        report_end(plan->pool, &plan->current, &plan->route, false);
+        record(plan, &gone);
+    }
+    if (plan->phase != PLAN_DECIDED)
+        give_up(plan, 503, FAILURE_ABANDONED, false);
+}
+
+void plan_end(struct plan *plan, int64_t now_ns)
+{
+    plan_abandon(plan, now_ns);
+    for (uint32_t i = 0; i < plan->attempt_count; i++)
+        key_unref(plan->pool, pool_key(plan->pool, plan->attempts[i].key));
+    if (plan->attempts != plan->inline_attempts)
+        free(plan->attempts);
+    plan->attempts = plan->inline_attempts;
+    plan->attempt_count = 0;
+    plan->attempt_capacity = PLAN_INLINE_ATTEMPTS;
+}

@@ -1,0 +1,207 @@
+/* A pool's life, its switches, what it learns and what it shows. */
+#include "pool/pool.h"
+
+#include <stdlib.h>
+
+#include "pool/invariant.h"
+#include "pool/state.h"
+
+#define TABLE_FIRST 64
+
+void pool_options_init(struct pool_options *options)
+{
+    *options = (struct pool_options){
+        .strategy = STRATEGY_PRIMARY_FIRST,
+        .fallback_enabled = true,
+        .rotation_enabled = true,
+        .seed = 1,
+        .proof_wait_ns = INT64_C(300) * 1000000,
+        .lease_ns = INT64_C(600) * 1000000000,
+    };
+}
+
+enum status pool_new(const struct pool_options *options, struct pool **ret_pool)
+{
+    struct pool *pool = calloc(1, sizeof(*pool));
+
+    if (!pool)
+        return STATUS_NO_MEMORY;
+    pool->options = *options;
+    pool->rng.state = options->seed;
+    pool->hash_seed = (struct hash_seed){rng_next(&pool->rng), rng_next(&pool->rng)};
+    pool->egress.kind = NODE_EGRESS;
+    pool->identities = calloc(TABLE_FIRST, sizeof(*pool->identities));
+    pool->names = calloc(TABLE_FIRST, sizeof(*pool->names));
+    pool->identity_buckets = pool->name_buckets = TABLE_FIRST;
+    if (!pool->identities || !pool->names || circuits_init(&pool->circuits) != STATUS_OK) {
+        pool_free(pool);
+        return STATUS_NO_MEMORY;
+    }
+    *ret_pool = pool;
+    return STATUS_OK;
+}
+
+static void free_owners(struct pool *pool)
+{
+    for (size_t i = 0; pool->names && i < pool->name_buckets; i++) {
+        for (struct owner *owner = pool->names[i], *next; owner; owner = next) {
+            next = owner->next;
+            free(owner);
+        }
+    }
+}
+
+void pool_free(struct pool *pool)
+{
+    if (!pool)
+        return;
+    circuits_fini(&pool->circuits);
+    for (size_t i = 0; i < pool->key_count; i++)
+        free(pool->keys[i]);
+    free_owners(pool);
+    for (struct service *s = pool->services, *next; s; s = next) {
+        next = s->next;
+        free(s);
+    }
+    free(pool->keys);
+    free(pool->free_ids);
+    free(pool->identities);
+    free(pool->names);
+    free(pool->order);
+    free(pool->ready);
+    free(pool);
+}
+
+void pool_configure(struct pool *pool, const struct pool_options *options)
+{
+    uint64_t seed = pool->options.seed;
+
+    pool->options = *options;
+    pool->options.seed = seed;
+    pool->epoch++;
+}
+
+size_t pool_count(const struct pool *pool)
+{
+    return pool->count;
+}
+
+uint64_t pool_epoch(const struct pool *pool)
+{
+    return pool->epoch;
+}
+
+uint64_t pool_key_cookie(const struct pool *pool, key_id key)
+{
+    INVARIANT(key < pool->key_count && pool->keys[key], "no key has the id %u", key);
+    return pool->keys[key]->cookie;
+}
+
+/* What the answer says where the settings are silent; what was known where both are. */
+static struct slice newer(struct slice said, bool configured, const struct owner *known)
+{
+    return said.len && !configured ? said : owner_name(known);
+}
+
+/* Names are kept cut, so they are compared cut. */
+static bool is_named(const struct owner *owner, struct slice name)
+{
+    return slice_eq(owner_name(owner),
+                    slice_of(name.ptr, name.len < OWNER_NAME_MAX ? name.len : OWNER_NAME_MAX));
+}
+
+void pool_learn(struct pool *pool, key_id id, struct slice organization, struct slice project)
+{
+    struct key *key = pool_key(pool, id);
+    struct slice org_name = newer(organization, key->configured_org, key->org);
+    struct slice project_name = newer(project, key->configured_project, key->project);
+    struct owner *org, *own;
+
+    if (is_named(key->org, org_name) && is_named(key->project, project_name))
+        return;
+    if (key->project && !key->org && is_named(key->project, project_name)) {
+        /* Only the project's organisation is news: then for all its keys. */
+        if (tree_owners(pool, key->service, org_name, slice_of(NULL, 0), &org, &own) != STATUS_OK)
+            return;
+        tree_adopt(pool, key->project, org);
+        tree_unpin(pool, org);
+        return;
+    }
+    /* Without memory the key stays where it is; the next answer says the same again. */
+    if (tree_owners(pool, key->service, org_name, project_name, &org, &own) != STATUS_OK)
+        return;
+    tree_rehome(pool, key, org, own);
+    tree_unpin(pool, own);
+    tree_unpin(pool, org);
+}
+
+/* How much an operator should care: whether it blocks, whether as a whole, and for how long. */
+static int weight(const struct breaker *b)
+{
+    static const int by_state[] = {
+        [CIRCUIT_CLOSED] = 0, [CIRCUIT_HALF_OPEN] = 2, [CIRCUIT_OPEN] = 4};
+
+    return by_state[b->state] + (b->state != CIRCUIT_CLOSED && !scope_has_detail(b->place.scope));
+}
+
+static const struct breaker *worse(const struct breaker *a, const struct breaker *b)
+{
+    if (!a || weight(b) > weight(a))
+        return b;
+    return weight(b) == weight(a) && b->due_ns > a->due_ns ? b : a;
+}
+
+static const struct breaker *worst_at(const struct node *node, const struct breaker *so_far)
+{
+    for (const struct breaker *b = node->breakers; b; b = b->next)
+        if (b->state != CIRCUIT_CLOSED)
+            so_far = worse(so_far, b);
+    return so_far;
+}
+
+static const struct breaker *worst_of(const struct pool *pool, const struct key *key)
+{
+    const struct breaker *b = worst_at(&key->node, NULL);
+
+    if (key->project)
+        b = worst_at(&key->project->node, b);
+    if (key->org)
+        b = worst_at(&key->org->node, b);
+    b = worst_at(&key->service->node, b);
+    return worst_at(&pool->egress, b);
+}
+
+static void view_breaker(const struct breaker *b, int64_t now_ns, struct key_view *view)
+{
+    bool due = b->state == CIRCUIT_OPEN && b->due_ns <= now_ns; /* only not applied yet */
+
+    view->circuit = due ? CIRCUIT_HALF_OPEN : (enum circuit)b->state;
+    view->scope = b->place.scope;
+    view->reason = (enum failure)b->reason;
+    view->rate_limited = b->reason == FAILURE_RATE || b->reason == FAILURE_SLOW_DOWN;
+    view->open_since_ns = b->since_ns;
+    view->open_until_ns = b->state == CIRCUIT_OPEN ? b->due_ns : now_ns;
+    view->evidence = b->evidence;
+}
+
+void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key_view *ret_view)
+{
+    const struct key *key = pool->order[index];
+    const struct breaker *b = worst_of(pool, key);
+
+    *ret_view = (struct key_view){
+        .cookie = key->cookie,
+        .organization = owner_name(key->org),
+        .project = owner_name(key->project),
+        .requests = key->requests,
+        .successes = key->successes,
+        .consecutive_errors = key->consecutive_errors,
+        .in_flight = key->in_flight,
+        .last_used_ns = key->last_used_ns,
+        .circuit = CIRCUIT_CLOSED,
+        .scope = SCOPE_REQUEST,
+        .reason = FAILURE_NONE,
+    };
+    if (b)
+        view_breaker(b, now_ns, ret_view);
+}

@@ -1,0 +1,280 @@
+#include "pool/report.h"
+
+#include "pool/invariant.h"
+
+/* A model or family nobody asks for any more must not be remembered for ever: a half-open breaker
+ * with a detail is forgotten after so long without a taker. */
+#define FORGET_NS (24 * INT64_C(3600) * 1000000000)
+
+struct node *key_scope_node(struct pool *pool, struct key *key, enum scope scope)
+{
+    switch (scope) {
+    case SCOPE_KEY:
+    case SCOPE_KEY_FAMILY: return &key->node;
+    case SCOPE_PROJECT_MODEL:
+    case SCOPE_PROJECT: return key_project_node(key);
+    case SCOPE_ORG_MODEL:
+    case SCOPE_ORG_MODEL_STREAM:
+    case SCOPE_ORG: return key_org_node(key);
+    case SCOPE_SERVICE_MODEL:
+    case SCOPE_SERVICE: return &key->service->node;
+    case SCOPE_EGRESS: return &pool->egress;
+    case SCOPE_REQUEST:
+    case SCOPE_COUNT: break;
+    }
+    return NULL;
+}
+
+static void count_open(struct pool *pool, struct breaker *b, int by)
+{
+    struct node *node = b->place.node;
+
+    if (scope_has_detail(b->place.scope))
+        return;
+    node->open = (uint32_t)((int)node->open + by);
+    tree_refresh(pool, node);
+}
+
+void circuit_opened(struct pool *pool, struct breaker *b)
+{
+    circuits_schedule(&pool->circuits, b);
+    count_open(pool, b, +1);
+}
+
+void circuit_half_open(struct pool *pool, struct breaker *b, int64_t now_ns)
+{
+    breaker_enter(b, CIRCUIT_HALF_OPEN);
+    if (scope_has_detail(b->place.scope)) {
+        b->due_ns = now_ns + FORGET_NS;
+        circuits_schedule(&pool->circuits, b);
+    } else {
+        circuits_unschedule(&pool->circuits, b);
+    }
+    count_open(pool, b, -1);
+    pool->epoch++;
+}
+
+/* Closed and nothing to say: gone. */
+void circuit_close(struct pool *pool, struct breaker *b)
+{
+    bool was_open = b->state == CIRCUIT_OPEN;
+
+    if (b->state != CIRCUIT_CLOSED)
+        breaker_enter(b, CIRCUIT_CLOSED);
+    if (was_open)
+        count_open(pool, b, -1);
+    circuits_remove(&pool->circuits, b);
+    pool->epoch++;
+}
+
+static void apply_one(struct pool *pool, struct breaker *b, int64_t now_ns)
+{
+    if (b->state == CIRCUIT_OPEN) {
+        circuit_half_open(pool, b, now_ns);
+    } else if (breaker_leased(b, now_ns)) {
+        b->due_ns = b->lease_until_ns;
+        circuits_schedule(&pool->circuits, b);
+    } else {
+        circuit_close(pool, b);
+    }
+}
+
+void pool_apply_due(struct pool *pool, int64_t now_ns)
+{
+    struct breaker *b;
+
+    while ((b = circuits_due(&pool->circuits, now_ns)))
+        apply_one(pool, b, now_ns);
+}
+
+/* Walks the breakers on the key's path that concern the request. */
+typedef void visit_breaker(struct pool *pool, struct breaker *b, struct attempt *attempt,
+                           int64_t now_ns);
+
+static void visit_path(struct pool *pool, struct attempt *attempt, const struct route *route,
+                       visit_breaker *visit, int64_t now_ns)
+{
+    struct key *key = pool_key(pool, attempt->key);
+
+    for (enum scope scope = SCOPE_KEY; scope < SCOPE_COUNT; scope++) {
+        struct node *node = key_scope_node(pool, key, scope);
+        struct breaker *b;
+
+        if (!node->breakers || (scope == SCOPE_ORG_MODEL_STREAM && !route->stream))
+            continue;
+        b = circuits_find(&pool->circuits, (struct place){node, route_detail(route, scope), scope});
+        if (b)
+            visit(pool, b, attempt, now_ns);
+    }
+}
+
+static void take_lease(struct pool *pool, struct breaker *b, struct attempt *attempt,
+                       int64_t now_ns)
+{
+    if (b->state != CIRCUIT_HALF_OPEN)
+        return;
+    INVARIANT(!breaker_leased(b, now_ns), "a second lease at %s", scope_name(b->place.scope));
+    b->lease = attempt->serial;
+    b->lease_until_ns = now_ns + pool->options.lease_ns;
+    attempt->leases++;
+}
+
+void report_begin(struct pool *pool, key_id id, const struct route *route, int64_t now_ns,
+                  struct attempt *ret_attempt)
+{
+    struct key *key = pool_key(pool, id);
+
+    *ret_attempt = (struct attempt){.key = id, .serial = ++pool->serial, .started_ns = now_ns};
+    key_ref(key);
+    if (key->in_flight++ == 0)
+        key->proof_started_ns = now_ns;
+    key->last_used_ns = now_ns;
+    visit_path(pool, ret_attempt, route, take_lease, now_ns);
+}
+
+static void return_lease(struct pool *pool, struct breaker *b, struct attempt *attempt,
+                         int64_t now_ns)
+{
+    (void)now_ns;
+    if (b->lease != attempt->serial)
+        return;
+    b->lease = 0;
+    attempt->leases--;
+    pool->epoch++;
+}
+
+/* The key moved while it was asked, and a lease stayed behind with its old owner. */
+static void return_lost_leases(struct pool *pool, struct attempt *attempt)
+{
+    struct circuits *c = &pool->circuits;
+
+    for (size_t i = 0; i < c->bucket_count && attempt->leases; i++)
+        for (struct breaker *b = c->buckets[i]; b; b = b->bucket_next)
+            return_lease(pool, b, attempt, 0);
+    attempt->leases = 0; /* the rest vanished with their breakers */
+}
+
+static void hear_success(struct pool *pool, struct breaker *b, struct attempt *attempt,
+                         int64_t now_ns)
+{
+    (void)now_ns;
+    if (b->state == CIRCUIT_CLOSED) {
+        /* The suspect is cleared by itself; another key's success leaves it alone with the blame. */
+        if (b->suspect == attempt->key)
+            circuit_close(pool, b);
+        else
+            b->witness = false;
+        return;
+    }
+    if (attempt->started_ns <= b->opened_ns)
+        return; /* older than the failure: proves nothing about what came after */
+    if (b->lease == attempt->serial)
+        attempt->leases--;
+    circuit_close(pool, b);
+}
+
+static void prove(struct pool *pool, struct key *key)
+{
+    if (key->proven)
+        return;
+    key->proven = true;
+    pool->epoch++;
+}
+
+void report_success(struct pool *pool, struct attempt *attempt, const struct route *route)
+{
+    struct key *key = pool_key(pool, attempt->key);
+
+    prove(pool, key);
+    key->consecutive_errors = 0;
+    visit_path(pool, attempt, route, hear_success, 0);
+}
+
+/* CLOSED, or nothing there yet. */
+static void fail_closed(struct pool *pool, struct breaker *b, struct attempt *attempt,
+                        const struct verdict *verdict, const struct evidence *evidence,
+                        int64_t now_ns)
+{
+    if (verdict->blame_on_second && !breaker_is_second(b, attempt->key, verdict->failure, now_ns)) {
+        breaker_suspect(b, attempt->key, verdict->failure, now_ns);
+        circuits_schedule(&pool->circuits, b);
+        return;
+    }
+    breaker_open(b, verdict, evidence, breaker_wait(verdict, 0, &pool->rng), now_ns);
+    circuit_opened(pool, b);
+}
+
+/* HALF_OPEN: only the lease holder's word counts. */
+static void fail_half_open(struct pool *pool, struct breaker *b, struct attempt *attempt,
+                           const struct verdict *verdict, const struct evidence *evidence,
+                           int64_t now_ns)
+{
+    if (b->lease != attempt->serial)
+        return;
+    attempt->leases--;
+    breaker_reopen(b, verdict, evidence, breaker_wait(verdict, b->exponent + 1u, &pool->rng),
+                   now_ns);
+    circuit_opened(pool, b);
+    pool->epoch++;
+}
+
+static void fail_at(struct pool *pool, struct breaker *b, struct attempt *attempt,
+                    const struct verdict *verdict, const struct evidence *evidence, int64_t now_ns)
+{
+    switch ((enum circuit)b->state) {
+    case CIRCUIT_CLOSED: fail_closed(pool, b, attempt, verdict, evidence, now_ns); break;
+    case CIRCUIT_HALF_OPEN: fail_half_open(pool, b, attempt, verdict, evidence, now_ns); break;
+    case CIRCUIT_OPEN:
+        breaker_prolong(b, verdict, evidence, &pool->rng, now_ns);
+        circuits_schedule(&pool->circuits, b);
+        break;
+    }
+}
+
+static bool opens_something(const struct verdict *verdict)
+{
+    return verdict->scope != SCOPE_REQUEST && (verdict->wait_ns > 0 || verdict->base_ns > 0);
+}
+
+/* An answer of the account or about the request; the service's silence is none. */
+static bool is_answer(const struct verdict *verdict)
+{
+    return !scope_is_wide(verdict->scope) && verdict->failure != FAILURE_ABANDONED &&
+           verdict->failure != FAILURE_NETWORK && verdict->failure != FAILURE_TIMEOUT;
+}
+
+void report_failure(struct pool *pool, struct attempt *attempt, const struct route *route,
+                    const struct verdict *verdict, const struct evidence *evidence, int64_t now_ns)
+{
+    struct key *key = pool_key(pool, attempt->key);
+    struct place place = {NULL, route_detail(route, verdict->scope), verdict->scope};
+    struct breaker *b;
+
+    if (is_answer(verdict))
+        prove(pool, key);
+    if (verdict->scope != SCOPE_REQUEST && !scope_is_wide(verdict->scope))
+        key->consecutive_errors++;
+    if (!opens_something(verdict))
+        return;
+    place.node = key_scope_node(pool, key, verdict->scope);
+    b = circuits_find(&pool->circuits, place);
+    if (!b)
+        b = circuits_add(&pool->circuits, place);
+    if (b)
+        fail_at(pool, b, attempt, verdict, evidence, now_ns);
+}
+
+void report_end(struct pool *pool, struct attempt *attempt, const struct route *route, bool success)
+{
+    struct key *key = pool_key(pool, attempt->key);
+
+    key->in_flight--;
+    key->requests++;
+    key->successes += success;
+    if (!key->proven)
+        pool->epoch++; /* the proof failed to come: the next may try */
+    if (attempt->leases)
+        visit_path(pool, attempt, route, return_lease, 0);
+    if (attempt->leases)
+        return_lost_leases(pool, attempt);
+}

@@ -1,0 +1,404 @@
+#include "pool/select.h"
+
+/* What a breaker says to a request, from the best to the worst. */
+enum gate {
+    GATE_PASS,
+    GATE_LEASE, /* half-open: whoever passes takes the lease */
+    GATE_BUSY,  /* half-open, and the lease is out */
+    GATE_OPEN,
+};
+
+struct look {
+    struct pool *pool;
+    const struct route *route;
+    int64_t now_ns;
+    bool repeat;          /* this pass is for keys that were asked before */
+    bool rotate;          /* any ready key will do, so none is waited for */
+    struct key *soft;     /* ready, but suspected of failing alone */
+    struct key *unproven; /* would be it, but its first answer is awaited */
+};
+
+#define SCOPE_BIT(scope) (1u << (scope))
+#define KEY_SCOPES       (SCOPE_BIT(SCOPE_KEY) | SCOPE_BIT(SCOPE_KEY_FAMILY))
+#define PROJECT_SCOPES   (SCOPE_BIT(SCOPE_PROJECT) | SCOPE_BIT(SCOPE_PROJECT_MODEL))
+#define ORG_SCOPES                                                                                 \
+    (SCOPE_BIT(SCOPE_ORG) | SCOPE_BIT(SCOPE_ORG_MODEL) | SCOPE_BIT(SCOPE_ORG_MODEL_STREAM))
+#define SERVICE_SCOPES (SCOPE_BIT(SCOPE_SERVICE) | SCOPE_BIT(SCOPE_SERVICE_MODEL))
+#define EGRESS_SCOPES  SCOPE_BIT(SCOPE_EGRESS)
+
+bool failure_passes(enum failure failure)
+{
+    switch (failure) {
+    case FAILURE_RATE:
+    case FAILURE_SLOW_DOWN:
+    case FAILURE_TOO_LARGE:
+    case FAILURE_CONFLICT:
+    case FAILURE_OVERLOADED:
+    case FAILURE_SERVER:
+    case FAILURE_NETWORK:
+    case FAILURE_TIMEOUT:
+    case FAILURE_CUT:
+    case FAILURE_GARBAGE: return true;
+    case FAILURE_NONE:
+    case FAILURE_CALLER:
+    case FAILURE_POLICY:
+    case FAILURE_REVOKED:
+    case FAILURE_DEACTIVATED:
+    case FAILURE_MISMATCHED:
+    case FAILURE_EGRESS_IP:
+    case FAILURE_SCOPE:
+    case FAILURE_FORBIDDEN:
+    case FAILURE_REGION:
+    case FAILURE_UNVERIFIED:
+    case FAILURE_MODEL:
+    case FAILURE_TIER:
+    case FAILURE_QUOTA:
+    case FAILURE_ABANDONED:
+    case FAILURE_COUNT: break;
+    }
+    return false;
+}
+
+void select_begin(struct pool *pool, int64_t now_ns)
+{
+    pool_apply_due(pool, now_ns);
+    pool->stamp++;
+}
+
+void select_tried(struct pool *pool, key_id id, bool may_repeat)
+{
+    struct key *key = pool_key(pool, id);
+
+    if (key->tried != pool->stamp)
+        key->tried_for_good = false;
+    key->tried = pool->stamp;
+    key->tried_for_good |= !may_repeat;
+}
+
+void select_avoid_project(struct pool *pool, key_id key)
+{
+    key_project_node(pool_key(pool, key))->taboo = pool->stamp;
+}
+
+void select_avoid_org(struct pool *pool, key_id key)
+{
+    key_org_node(pool_key(pool, key))->taboo = pool->stamp;
+}
+
+static enum gate breaker_gate(const struct breaker *b, int64_t now_ns)
+{
+    switch ((enum circuit)b->state) {
+    case CIRCUIT_OPEN: return GATE_OPEN;
+    case CIRCUIT_HALF_OPEN: return breaker_leased(b, now_ns) ? GATE_BUSY : GATE_LEASE;
+    case CIRCUIT_CLOSED: break;
+    }
+    return GATE_PASS;
+}
+
+/* The breaker of this scope on this node that concerns the request, or NULL. */
+static struct breaker *breaker_at(const struct pool *pool, const struct route *route,
+                                  struct node *node, enum scope scope)
+{
+    struct place place = {node, route_detail(route, scope), scope};
+
+    if (scope == SCOPE_ORG_MODEL_STREAM && !route->stream)
+        return NULL;
+    return circuits_find(&pool->circuits, place);
+}
+
+/* The worst of the node's breakers, looked up once a selection. */
+static enum gate node_gate(const struct look *look, struct node *node, unsigned scopes)
+{
+    enum gate worst = GATE_PASS;
+
+    if (!node->breakers)
+        return GATE_PASS;
+    if (node->seen == look->pool->stamp)
+        return (enum gate)node->gate;
+    node->seen = look->pool->stamp;
+    node->suspect = KEY_NONE;
+    for (; scopes; scopes &= scopes - 1) {
+        enum scope scope = (enum scope)__builtin_ctz(scopes);
+        struct breaker *b = breaker_at(look->pool, look->route, node, scope);
+        if (!b)
+            continue;
+        if (breaker_gate(b, look->now_ns) > worst)
+            worst = breaker_gate(b, look->now_ns);
+        if (b->state == CIRCUIT_CLOSED && look->now_ns < b->due_ns)
+            node->suspect = b->suspect;
+    }
+    node->gate = (uint8_t)worst;
+    return worst;
+}
+
+static unsigned project_scopes(const struct key *key)
+{
+    return PROJECT_SCOPES | (key->org ? 0 : ORG_SCOPES);
+}
+
+static unsigned own_scopes(const struct key *key)
+{
+    return KEY_SCOPES | (key->project ? 0 : project_scopes(key));
+}
+
+static enum gate worse(enum gate a, enum gate b)
+{
+    return a > b ? a : b;
+}
+
+static enum gate key_gate(const struct look *look, struct key *key)
+{
+    enum gate worst = node_gate(look, &key->node, own_scopes(key));
+
+    if (key->project)
+        worst = worse(worst, node_gate(look, &key->project->node, project_scopes(key)));
+    if (key->org)
+        worst = worse(worst, node_gate(look, &key->org->node, ORG_SCOPES));
+    worst = worse(worst, node_gate(look, &key->service->node, SERVICE_SCOPES));
+    return worse(worst, node_gate(look, &look->pool->egress, EGRESS_SCOPES));
+}
+
+static bool node_suspects(const struct look *look, const struct node *node, key_id key)
+{
+    return node->breakers && node->seen == look->pool->stamp && node->suspect == key;
+}
+
+/* Whether the last failure of its kind was this key's alone. After key_gate. */
+static bool key_suspected(const struct look *look, struct key *key)
+{
+    return node_suspects(look, &key->node, key->id) ||
+           node_suspects(look, key_project_node(key), key->id) ||
+           node_suspects(look, key_org_node(key), key->id) ||
+           node_suspects(look, &key->service->node, key->id) ||
+           node_suspects(look, &look->pool->egress, key->id);
+}
+
+/* When the wait for the key's first answer ends; a time not after now: nobody waits. */
+static int64_t proof_until(const struct pool *pool, const struct key *key)
+{
+    if (key->proven || !key->in_flight || pool->count < 2 || !pool->options.fallback_enabled)
+        return INT64_MIN;
+    return key->proof_started_ns + pool->options.proof_wait_ns;
+}
+
+static bool key_avoided(const struct look *look, struct key *key)
+{
+    uint64_t stamp = look->pool->stamp;
+    bool tried = key->tried == stamp;
+
+    if (tried != look->repeat || (tried && key->tried_for_good))
+        return true;
+    return key_project_node(key)->taboo == stamp || key_org_node(key)->taboo == stamp;
+}
+
+static bool is_ready(const struct pool *pool, size_t position)
+{
+    return pool->ready[position / WORD_BITS] >> (position % WORD_BITS) & 1;
+}
+
+/* Whether the search ends with this key: it is it, or it is the one to wait for. */
+static bool consider(struct look *look, struct key *key)
+{
+    if (key_avoided(look, key) || key_gate(look, key) >= GATE_BUSY)
+        return false;
+    if (proof_until(look->pool, key) > look->now_ns) {
+        if (!look->unproven)
+            look->unproven = key;
+        return !look->rotate;
+    }
+    if (key_suspected(look, key)) {
+        if (!look->soft)
+            look->soft = key;
+        return false;
+    }
+    return true;
+}
+
+/* The first acceptable key of order[from … to). */
+static struct key *scan(struct look *look, size_t from, size_t to)
+{
+    const struct pool *pool = look->pool;
+
+    while (from < to) {
+        uint64_t word = pool->ready[from / WORD_BITS] >> (from % WORD_BITS);
+        if (!word) {
+            from = (from / WORD_BITS + 1) * WORD_BITS;
+            continue;
+        }
+        from += (size_t)__builtin_ctzll(word);
+        if (from < to && consider(look, pool->order[from]))
+            return pool->order[from];
+        from++;
+    }
+    return NULL;
+}
+
+/* Round and round the positions first … count, from where the last one ended. */
+static struct key *rotate(struct look *look, size_t first)
+{
+    struct pool *pool = look->pool;
+    size_t start = pool->cursor >= first && pool->cursor < pool->count ? pool->cursor : first;
+    struct key *key;
+
+    look->rotate = true;
+    key = scan(look, start, pool->count);
+    return key ? key : scan(look, first, start);
+}
+
+static struct key *by_strategy(struct look *look)
+{
+    struct pool *pool = look->pool;
+    struct key *key;
+
+    if (!pool->options.fallback_enabled)
+        return scan(look, 0, 1);
+    if (pool->options.strategy == STRATEGY_ROUND_ROBIN)
+        return rotate(look, 0);
+    key = scan(look, 0, 1);
+    if (key)
+        return key;
+    return pool->options.rotation_enabled ? rotate(look, 1) : scan(look, 1, pool->count);
+}
+
+/* The key after the one chosen is where the next rotation begins; the primary is no part of it
+ * when it goes first anyway. */
+static void advance_cursor(struct pool *pool, const struct key *key)
+{
+    if (key->position > 0 || pool->options.strategy == STRATEGY_ROUND_ROBIN)
+        pool->cursor = key->position + 1;
+}
+
+/* The waiting for proof is decided here, for a key found by strategy, rotation or preference. */
+static enum choice settle(struct look *look, struct key *key, key_id *ret_key,
+                          int64_t *ret_until_ns)
+{
+    if (!key)
+        key = look->unproven && !look->soft ? look->unproven : look->soft;
+    if (!key)
+        return CHOICE_NONE;
+    if (key == look->unproven) {
+        *ret_until_ns = proof_until(look->pool, key);
+        return CHOICE_PROOF;
+    }
+    advance_cursor(look->pool, key);
+    *ret_key = key->id;
+    return CHOICE_KEY;
+}
+
+static bool may_stay(struct look *look, key_id prefer)
+{
+    struct key *key;
+
+    if (prefer == KEY_NONE)
+        return false;
+    key = pool_key(look->pool, prefer);
+    look->repeat = key->tried == look->pool->stamp;
+    return key->position != POSITION_NONE && is_ready(look->pool, key->position) &&
+           !key_avoided(look, key) && key_gate(look, key) < GATE_BUSY &&
+           proof_until(look->pool, key) <= look->now_ns;
+}
+
+enum choice select_key(struct pool *pool, const struct route *route, key_id prefer, int64_t now_ns,
+                       key_id *ret_key, int64_t *ret_until_ns)
+{
+    struct look fresh = {.pool = pool, .route = route, .now_ns = now_ns};
+    struct look again = {.pool = pool, .route = route, .now_ns = now_ns, .repeat = true};
+    struct look stay = fresh;
+    enum choice choice;
+
+    if (pool->count == 0)
+        return CHOICE_NONE;
+    if (may_stay(&stay, prefer)) {
+        *ret_key = prefer;
+        return CHOICE_KEY;
+    }
+    choice = settle(&fresh, by_strategy(&fresh), ret_key, ret_until_ns);
+    if (choice != CHOICE_NONE)
+        return choice;
+    return settle(&again, by_strategy(&again), ret_key, ret_until_ns);
+}
+
+/* What stands in one key's way. */
+struct hindrance {
+    int64_t until_ns; /* -1: nothing is OPEN */
+    enum failure cooling, dead;
+    bool narrow; /* an OPEN breaker of the key or its accounts */
+    bool busy;
+};
+
+static void hinder(struct hindrance *h, const struct breaker *b, int64_t now_ns)
+{
+    enum gate gate = breaker_gate(b, now_ns);
+
+    if (gate == GATE_BUSY) {
+        h->busy = true;
+        if (h->until_ns < 0)
+            h->cooling = (enum failure)b->reason;
+    }
+    if (gate != GATE_OPEN)
+        return;
+    h->narrow |= !scope_is_wide(b->place.scope);
+    if (!failure_passes((enum failure)b->reason))
+        h->dead = (enum failure)b->reason;
+    if (b->due_ns > h->until_ns) {
+        h->until_ns = b->due_ns;
+        h->cooling = (enum failure)b->reason;
+    }
+}
+
+static struct hindrance hindrance_of(struct pool *pool, const struct route *route, struct key *key,
+                                     int64_t now_ns)
+{
+    struct hindrance h = {.until_ns = -1, .cooling = FAILURE_NONE, .dead = FAILURE_NONE};
+
+    for (enum scope scope = SCOPE_KEY; scope < SCOPE_COUNT; scope++) {
+        struct node *node = key_scope_node(pool, key, scope);
+        struct breaker *b = node->breakers ? breaker_at(pool, route, node, scope) : NULL;
+        if (b)
+            hinder(&h, b, now_ns);
+    }
+    return h;
+}
+
+static bool sooner(int64_t a, int64_t b)
+{
+    return b < 0 || a < b;
+}
+
+static void weigh(struct outlook *out, const struct hindrance *h, bool usable, int64_t now_ns)
+{
+    if (h->dead != FAILURE_NONE) {
+        if (out->dead == FAILURE_NONE)
+            out->dead = h->dead;
+        return;
+    }
+    if (h->until_ns >= 0 && sooner(h->until_ns, out->recovery_ns)) {
+        out->recovery_ns = h->until_ns;
+        out->cooling = h->cooling;
+    }
+    if (h->until_ns < 0 && h->busy && sooner(now_ns, out->recovery_ns)) {
+        out->recovery_ns = now_ns; /* any moment */
+        out->cooling = h->cooling;
+    }
+    if (!usable)
+        return;
+    out->in_use |= h->busy && h->until_ns < 0;
+    if (h->until_ns >= 0 && !h->narrow && sooner(h->until_ns, out->service_ns))
+        out->service_ns = h->until_ns;
+}
+
+void select_outlook(struct pool *pool, const struct route *route, int64_t now_ns,
+                    struct outlook *ret_outlook)
+{
+    struct look look = {.pool = pool, .route = route, .now_ns = now_ns};
+    size_t end = pool->options.fallback_enabled || pool->count == 0 ? pool->count : 1;
+
+    *ret_outlook = (struct outlook){.service_ns = -1, .recovery_ns = -1};
+    for (size_t i = 0; i < end; i++) {
+        struct key *key = pool->order[i];
+        struct hindrance h = hindrance_of(pool, route, key, now_ns);
+
+        look.repeat = key->tried == pool->stamp;
+        weigh(ret_outlook, &h, !key_avoided(&look, key), now_ns);
+    }
+}

@@ -1,0 +1,52 @@
+/* Which key serves this request now.
+ *
+ * A selection has a number (pool->stamp); notes on nodes and keys carry it, so that a new
+ * selection starts with a clean slate for free. Begin one, mark what the request has been through,
+ * then choose, and, when there is nothing to choose, ask for the outlook.
+ *
+ * Cost: set bits of `ready` are visited by count-trailing-zeros, so keys that are out as a whole
+ * cost 1/64 of a word. A key that is out for this model only costs one look, and one look for all
+ * keys of its project or organisation.
+ */
+#ifndef SPAREKEY_POOL_SELECT_H
+#define SPAREKEY_POOL_SELECT_H
+
+#include "pool/state.h"
+
+/* Applies what is due and begins a selection. */
+void select_begin(struct pool *pool, int64_t now_ns);
+
+/* Marks: this key has been asked; the failure of this attempt condemned its whole project, its
+ * whole organisation. */
+void select_tried(struct pool *pool, key_id key, bool may_repeat);
+void select_avoid_project(struct pool *pool, key_id key);
+void select_avoid_org(struct pool *pool, key_id key);
+
+enum choice {
+    CHOICE_KEY,
+    CHOICE_PROOF, /* the right key is unproven and being asked: wait for that answer */
+    CHOICE_NONE,
+};
+
+/* `prefer`: the key to stay with if it is ready, or KEY_NONE. On CHOICE_PROOF `*ret_until_ns` is
+ * when waiting ends. */
+enum choice select_key(struct pool *pool, const struct route *route, key_id prefer, int64_t now_ns,
+                       key_id *ret_key, int64_t *ret_until_ns);
+
+/* What a request that found no key can hope for. */
+struct outlook {
+    bool in_use;          /* a key it may use is half-open and being tried by another request */
+    int64_t service_ns;   /* first end of a service's trouble where nothing else is wrong, or -1 */
+    int64_t recovery_ns;  /* when time alone first brings any key back, or -1 */
+    enum failure cooling; /* … and what it recovers from */
+    enum failure dead;    /* FAILURE_NONE, or what an operator must mend */
+};
+
+/* After select_key of the same selection answered CHOICE_NONE. Looks at every key. */
+void select_outlook(struct pool *pool, const struct route *route, int64_t now_ns,
+                    struct outlook *ret_outlook);
+
+/* Whether time heals this class of failure; the others need an operator. */
+bool failure_passes(enum failure failure);
+
+#endif

@@ -344,10 +344,8 @@ static bool replay_forbidden(const struct plan *plan, const struct verdict *verd
 
     if (plan->opaque && status != 0)
         return true;
-    if (verdict->maybe_ran)
-        return plan->opaque || !plan->stateless ||
-               plan->maybe_ran_replays >= PLAN_MAYBE_RAN_REPLAYS;
-    return !plan->stateless && (status == 500 || status == 502) && is_service_failure(verdict);
+    return verdict->maybe_ran &&
+           (plan->opaque || !plan->stateless || plan->maybe_ran_replays >= PLAN_MAYBE_RAN_REPLAYS);
 }
 
 /* Full jitter: uniform in 0 … base * 2^(failures - 1), capped. */
@@ -360,6 +358,14 @@ static int64_t backoff(struct plan *plan)
     if (bound > PLAN_BACKOFF_CAP_NS)
         bound = PLAN_BACKOFF_CAP_NS;
     return (int64_t)rng_below(&plan->pool->rng, (uint64_t)bound + 1);
+}
+
+/* Before the same key is asked again: what the answer or its class says, else the backoff. */
+static int64_t own_wait(struct plan *plan, const struct verdict *verdict)
+{
+    int64_t wait = breaker_wait(verdict, plan->service_failures - 1u, &plan->pool->rng);
+
+    return wait > 0 ? wait : backoff(plan);
 }
 
 /* Keeps the answer if it beats the one kept before; of two rate limits the one that ends first. */

@@ -67,7 +67,7 @@ void plan_start(struct plan *plan, struct pool *pool, const struct plan_request 
         .opaque = request->opaque,
         .phase = PLAN_CHOOSING,
         .stay = KEY_NONE,
-        .current = {.key = KEY_NONE},
+        .current = KEY_NONE,
         .attempt_capacity = PLAN_INLINE_ATTEMPTS,
     };
     if (request->model.len)
@@ -267,7 +267,8 @@ static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_s
     enter(plan, PLAN_IN_FLIGHT);
     plan->proven = false;
     plan->patience_ns = -1;
-    report_begin(plan->pool, key, &plan->route, now_ns, &plan->current);
+    plan->current = key;
+    report_begin(plan->pool, key, &plan->route, now_ns, &plan->flight);
     *ret_step = (struct plan_step){.action = PLAN_SEND, .key = key};
 }
 
@@ -319,12 +320,12 @@ static enum hop hop_of(const struct verdict *verdict)
 static void record(struct plan *plan, const struct verdict *verdict)
 {
     plan->attempts[plan->attempt_count++] = (struct plan_attempt){
-        .key = plan->current.key,
+        .key = plan->current,
         .failure = verdict->failure,
         .hop = hop_of(verdict),
         .may_repeat = is_service_failure(verdict),
     };
-    plan->current.key = KEY_NONE;
+    plan->current = KEY_NONE;
 }
 
 static bool hops_used_up(const struct plan *plan, const struct verdict *verdict)
@@ -401,9 +402,7 @@ static bool try_on(struct plan *plan, const struct verdict *verdict, int64_t now
         return true;
     if (++plan->service_failures >= PLAN_SERVICE_ATTEMPTS)
         return false;
-    plan->not_before_ns += same && verdict->wait_ns > 0
-                               ? sooner(verdict->wait_ns, BREAKER_WAIT_MAX_NS)
-                               : backoff(plan);
+    plan->not_before_ns += same ? own_wait(plan, verdict) : backoff(plan);
     return plan->not_before_ns - now_ns <= PLAN_PATIENCE_NS &&
            plan->not_before_ns < plan->deadline_ns;
 }
@@ -445,10 +444,10 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
     INVARIANT(plan->phase == PLAN_IN_FLIGHT, "plan: heard an answer while %s",
               phase_name(plan->phase));
     if (success)
-        report_success(plan->pool, &plan->current, &plan->route);
+        report_success(plan->pool, &plan->flight, &plan->route);
     else
-        report_failure(plan->pool, &plan->current, &plan->route, verdict, evidence, now_ns);
-    report_end(plan->pool, &plan->current, &plan->route, success);
+        report_failure(plan->pool, &plan->flight, &plan->route, verdict, evidence, now_ns);
+    report_end(plan->pool, &plan->flight, &plan->route, success);
     record(plan, verdict);
     if (success || plan->proven) {
         plan->last_failure = verdict->failure;
@@ -464,7 +463,7 @@ void plan_proven(struct plan *plan, int64_t now_ns)
     if (plan->phase != PLAN_IN_FLIGHT || plan->proven)
         return;
     plan->proven = true;
-    report_success(plan->pool, &plan->current, &plan->route);
+    report_success(plan->pool, &plan->flight, &plan->route);
 }
 
 void plan_abandon(struct plan *plan, int64_t now_ns)
@@ -473,7 +472,7 @@ void plan_abandon(struct plan *plan, int64_t now_ns)
 
     (void)now_ns;
     if (plan->phase == PLAN_IN_FLIGHT) {
-        report_end(plan->pool, &plan->current, &plan->route, false);
+        report_end(plan->pool, &plan->flight, &plan->route, false);
         record(plan, &gone);
     }
     if (plan->phase != PLAN_DECIDED)

@@ -87,7 +87,7 @@ struct route {
     bool stream;
 };
 
-/* Caller's memory; all fields private but `attempts` and `attempt_count`. The engine's author may
+/* Caller's memory; all fields private but `attempts`, `attempt_count` and `current`. The engine's author may
  * add fields freely; keep the whole under 512 bytes (an idle stream holds one). */
 struct plan {
     struct pool *pool;
@@ -103,9 +103,10 @@ struct plan {
     uint8_t service_failures;
     uint8_t maybe_ran_replays;
     enum failure last_failure, kept_failure;
-    int64_t kept_reset_ns; /* when the kept answer says to come back */
-    key_id stay;           /* ask this key again if it is ready, or KEY_NONE */
-    struct attempt current;
+    int64_t kept_reset_ns;         /* when the kept answer says to come back */
+    key_id stay;                   /* ask this key again if it is ready, or KEY_NONE */
+    key_id current;                /* between PLAN_SEND and plan_hear, else KEY_NONE */
+    struct attempt flight;         /* the same, for the engine */
     struct plan_step ending;       /* what plan_next answers once all is decided */
     struct plan_attempt *attempts; /* inline_attempts, or heap when the trail grew */
     uint32_t attempt_count, attempt_capacity;

@@ -18,16 +18,14 @@ READY_STARTS = 10
 
 
 class Sizes:
-    """How long to look: rounds are medians' food, requests are one round's."""
+    """How long to look. Many short rounds rather than few long ones: a disturbance then spoils few
+    pairs, and hits both halves of most of those it spoils."""
 
     def __init__(self, quick):
-        self.rounds = 5 if quick else 15
-        self.open_rounds = 2 if quick else 7
-        self.stream_rounds = 2 if quick else 5
-        self.throughput_requests = 15000 if quick else 30000
-        self.single_requests = 2000 if quick else 5000
-        self.open_requests = 2000 if quick else 6000
-        self.chunks = 60 if quick else 200
+        self.throughput_rounds, self.throughput_requests = (11, 10000) if quick else (75, 10000)
+        self.single_rounds, self.single_requests = (9, 2000) if quick else (31, 2000)
+        self.rate_rounds, self.rate_requests = (3, 1200) if quick else (15, 2000)
+        self.stream_rounds, self.chunks = (3, 60) if quick else (11, 100)
         self.idle_steps = IDLE_STEPS
 
 
@@ -129,7 +127,7 @@ def throughput(bench, proxies):
         result["rate"] = count / result["elapsed_ns"] * 1e9
         return result
 
-    results = in_turn(bench.sizes.rounds, proxies, run)
+    results = in_turn(bench.sizes.throughput_rounds, proxies, run)
     return [
         row("cpu_per_request", "CPU per request, 32 connections", "µs", pick(results, "cpu_us")),
         row("requests_per_second", "requests per second", "1/s", pick(results, "rate"), False),
@@ -138,7 +136,7 @@ def throughput(bench, proxies):
 
 def single_latency(bench, targets):
     options = ("--connections", 1, "--requests", bench.sizes.single_requests)
-    results = in_turn(bench.sizes.rounds, targets, lambda target: bench.ask("closed", target, *options))
+    results = in_turn(bench.sizes.single_rounds, targets, lambda target: bench.ask("closed", target, *options))
     return [
         row("single_added_p50", "added latency, one at a time, p50", "µs", over_direct(results, "p50_ns")),
         row("single_added_p99", "added latency, one at a time, p99", "µs", over_direct(results, "p99_ns")),
@@ -146,9 +144,9 @@ def single_latency(bench, targets):
 
 
 def rate_latency(bench, targets):
-    options = ("--connections", LATENCY_CONNECTIONS, "--requests", bench.sizes.open_requests,
+    options = ("--connections", LATENCY_CONNECTIONS, "--requests", bench.sizes.rate_requests,
                "--rate", LATENCY_RATE)
-    results = in_turn(bench.sizes.open_rounds, targets, lambda target: bench.ask("open", target, *options))
+    results = in_turn(bench.sizes.rate_rounds, targets, lambda target: bench.ask("open", target, *options))
     return [
         row("rate_added_p50", f"added latency at {LATENCY_RATE}/s, p50", "µs", over_direct(results, "p50_ns")),
         row("rate_added_p99", f"added latency at {LATENCY_RATE}/s, p99", "µs", over_direct(results, "p99_ns")),

@@ -32,15 +32,22 @@ def summarise(row):
         return row  # a ratio to nothing says nothing
     for name, values in rounds.items():
         pairs = [value / base for value, base in zip(values, reference)]
-        row["ratio"][name] = {"median": statistics.median(pairs), "least": min(pairs), "most": max(pairs)}
+        row["ratio"][name] = spread(pairs)
     return row
+
+
+def spread(values):
+    quarters = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return {"median": statistics.median(values), "quartiles": [quarters[0], quarters[2]]}
 
 
 def judge_against_reference(row):
     """By ratios when there are any, else by the differences of the pairs."""
     ratio = row["ratio"].get("sparekey")
     if ratio:
-        return ratio["median"] <= 1.0, f"{ratio['median']:.2f} of nginx"
+        low, high = ratio["quartiles"]
+        words = f"{ratio['median']:.2f} of nginx, half of the rounds {low:.2f} to {high:.2f}"
+        return ratio["median"] <= 1.0, words
     pairs = zip(row["rounds"]["sparekey"], row["rounds"][REFERENCE])
     difference = statistics.median(own - other for own, other in pairs)
     return difference <= 0, f"{difference:+.1f} {row['unit']} to nginx"

@@ -85,7 +85,8 @@ class Report(unittest.TestCase):
     def test_ratios_are_made_pair_by_pair(self):
         # The machine was ten times slower in the second round: the ratio of medians would be 0.11.
         ratio = row("x", sparekey=[1, 20, 1], nginx=[2, 40, 9])["ratio"]["sparekey"]
-        self.assertEqual((ratio["median"], ratio["least"], ratio["most"]), (0.5, 1 / 9, 0.5))
+        self.assertEqual(ratio["median"], 0.5)
+        self.assertEqual(ratio["quartiles"][1], 0.5)
 
     def test_no_ratio_to_nothing(self):
         self.assertEqual(row("x", sparekey=[1, 1], nginx=[2, -1])["ratio"], {})

@@ -383,6 +383,10 @@ void tls_session_free(struct tls_session *session)
 {
     if (!session)
         return;
+    /* OpenSSL forbids resuming a session whose connection was closed without close_notify, which
+     * TLS 1.0 asked for and 1.1 took back. A conn_close is such an end, and nothing is wrong with it. */
+    if (session->open && !session->reason)
+        SSL_set_shutdown(session->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(session->ssl);
     tls_context_free(session->context);
     buffer_wipe(&session->held);

@@ -3,11 +3,77 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "settings/names.h"
+
+/* In the order of --help. A new subcommand is a line here and a file in meson.build. */
+const struct command command_table[] = {
+    {"config", cmd_config, "[--check | --sample env|yaml] [OPTIONS]",
+     "show the settings in effect and where each comes from",
+     "Prints every setting with its effective value and origin, then the keys, masked.\n"
+     "  --check         only validate: print what is wrong, exit with 2 if anything is\n"
+     "  --sample env    print a commented .env.local with every default\n"
+     "  --sample yaml   print a commented sparekey.yaml with every default\n",
+     true, false},
+    {"version", cmd_version, "", "print the version", "", false, false},
+    {"help", cmd_help, "[COMMAND]", "explain a command and its options", "", false, false},
+    {NULL, NULL, NULL, NULL, NULL, false, false},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *c = command_table; c->name; c++) {
+        if (strcmp(c->name, name) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+int command_unknown(const char *name)
+{
+    struct name_search search = {.name = slice_str(name)};
+
+    for (const struct command *c = command_table; c->name; c++)
+        name_offer(&search, slice_str(c->name), c->name);
+    if (search.match)
+        (void)fprintf(stderr, "sparekey: unknown command \"%.40s\"; did you mean %s?\n", name,
+                      search.match);
+    else
+        (void)fprintf(stderr, "sparekey: unknown command \"%.40s\"; see sparekey --help\n", name);
+    return EXIT_USAGE;
+}
+
+static bool is_help(const char *argument)
+{
+    return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
+}
+
+/* Whether the command is asked about rather than run. What stands behind "--", or belongs to the
+ * program that exec runs, is not ours to read. */
+static bool asks_for_help(const struct command *command, char **arguments)
+{
+    for (; *arguments && strcmp(*arguments, "--") != 0; arguments++) {
+        if (is_help(*arguments))
+            return true;
+        if (command->runs_command && (*arguments)[0] != '-')
+            return false;
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc >= 2 && strcmp(argv[1], "version") == 0) {
-        puts("sparekey " SPAREKEY_VERSION);
-        return EXIT_OK;
+    if (argc < 2) {
+        (void)help_overview(true);
+        return EXIT_USAGE;
     }
-    return EXIT_USAGE;
+    if (is_help(argv[1]))
+        return help_overview(false);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+        return cmd_version(argv + 2);
+    const struct command *command = command_find(argv[1]);
+    if (!command)
+        return command_unknown(argv[1]);
+    if (asks_for_help(command, argv + 2))
+        return cmd_help((char *[]){argv[1], NULL});
+    return command->run(argv + 2);
 }

@@ -100,7 +100,7 @@ struct settings_sources {
 };
 
 /* What went wrong or was odd, one line each, ready to print: "sparekey.yaml:7: SPAREKEY_WORKERS:
- * expected a whole number from 0 to 1024, got \"many\"". */
+ * expected a whole number from 0 to 256, got \"many\"". */
 struct settings_report {
     struct buffer errors;   /* any: the load has failed */
     struct buffer warnings; /* duplicates dropped, unknown names with the nearest match */

@@ -1,0 +1,84 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* What of the arguments is config's own. */
+struct request {
+    bool check;
+    const char *sample; /* "env", "yaml", or NULL */
+};
+
+/* Takes our own arguments out of the list; the rest are settings. */
+static void take_own(char **arguments, struct request *request)
+{
+    char **to = arguments;
+
+    for (; *arguments; arguments++) {
+        if (strcmp(*arguments, "--check") == 0)
+            request->check = true;
+        else if (strncmp(*arguments, "--sample=", 9) == 0)
+            request->sample = *arguments + 9;
+        else if (strcmp(*arguments, "--sample") != 0)
+            *to++ = *arguments;
+        else if (arguments[1])
+            request->sample = *++arguments;
+        else
+            request->sample = "";
+    }
+    *to = NULL;
+}
+
+static int print_sample(const char *form)
+{
+    struct buffer text = {0};
+
+    if (strcmp(form, "env") == 0)
+        return cli_print(settings_sample(SAMPLE_ENV, &text), &text);
+    if (strcmp(form, "yaml") == 0)
+        return cli_print(settings_sample(SAMPLE_YAML, &text), &text);
+    (void)fprintf(stderr, "sparekey: --sample: expected env or yaml\n");
+    return EXIT_USAGE;
+}
+
+/* What serve would refuse, said before it is started. */
+static int check(const struct settings *settings, bool warned)
+{
+    struct buffer text = {0};
+
+    if (!settings_servable(settings, &text)) {
+        (void)fprintf(stderr, "%.*s\n", (int)text.len, text.data);
+        buffer_clear(&text);
+        return EXIT_USAGE;
+    }
+    return cli_print(buffer_printf(&text, 256, "settings are valid: %zu key%s%s\n",
+                                   settings->key_count, settings->key_count == 1 ? "" : "s",
+                                   warned ? ", with warnings" : ""),
+                     &text);
+}
+
+static int show(const struct settings *settings)
+{
+    struct buffer text = {0};
+
+    return cli_print(settings_describe(settings, &text), &text);
+}
+
+int cmd_config(char **arguments)
+{
+    struct request request = {0};
+    struct vault *vault;
+    struct settings *settings;
+    bool warned = false;
+
+    take_own(arguments, &request);
+    if (request.sample)
+        return print_sample(request.sample);
+    int code = cli_load_settings(arguments, NULL, &vault, &settings, &warned);
+    if (code != EXIT_OK)
+        return code;
+    code = request.check ? check(settings, warned) : show(settings);
+    settings_unref(settings);
+    vault_free(vault);
+    return code;
+}

@@ -2,8 +2,9 @@
 
 #include <stdint.h>
 
-/* The longest error this project writes: its messages quote upstream texts. */
-#define ERROR_BODY_MAX 262144
+/* The longest text an error may quote. Escaped, a byte takes six at most: what is appended is
+ * bounded by this, whatever `out` holds already. */
+#define ERROR_TEXT_MAX 65536
 
 /* ---- writing ---- */
 
@@ -38,7 +39,7 @@ static size_t utf8_length(struct slice s)
 
 static enum status append(struct buffer *out, struct slice bytes)
 {
-    return buffer_append(out, bytes, ERROR_BODY_MAX);
+    return buffer_append(out, bytes, out->len + bytes.len);
 }
 
 /* Bytes from the front of `s` that may stand in a JSON string as they are. */
@@ -49,6 +50,14 @@ static size_t plain_length(struct slice s)
            s.ptr[i] != '"' && s.ptr[i] != '\\' && s.ptr[i] != 0x7F)
         i++;
     return i;
+}
+
+static enum status append_control(struct buffer *out, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    char escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+    return append(out, slice_of(escape, sizeof escape));
 }
 
 /* One character that may not, or is not ASCII; the bytes used up are in `*ret_len`. */
@@ -66,7 +75,7 @@ static enum status append_special(struct buffer *out, struct slice s, size_t *re
     default: break;
     }
     if (c < 0x20 || c == 0x7F)
-        return buffer_printf(out, ERROR_BODY_MAX, "\\u%04x", c);
+        return append_control(out, c);
     size_t len = utf8_length(s);
     if (len == 0)
         return append(out, SLICE("\xEF\xBF\xBD"));
@@ -76,7 +85,7 @@ static enum status append_special(struct buffer *out, struct slice s, size_t *re
 
 enum status json_write_string(struct buffer *out, struct slice text)
 {
-    enum status status = append(out, SLICE("\""));
+    enum status status = text.len > ERROR_TEXT_MAX ? STATUS_LIMIT : append(out, SLICE("\""));
 
     while (status == STATUS_OK && text.len) {
         size_t len = plain_length(text);

@@ -14,12 +14,15 @@
 
 #include "base/buffer.h"
 #include "openai/endpoint.h"
+#include "openai/json_scan.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define SSE_ERROR_MAX 16384 /* bytes of an error event's data that are kept */
+
+#define SSE_TEXT_MAX 56 /* longer than any event name that means something here */
 
 struct sse {
     enum stream_protocol protocol;
@@ -30,9 +33,26 @@ struct sse {
         mid_event; /* bytes of an unfinished event have passed: the next byte is not a line start of a new event */
     uint64_t events;          /* dispatched so far (blank lines behind data) */
     struct buffer error_data; /* owned; freed by sse_clear */
-    /* The scanner's own state follows. The module's author arranges it; an idle stream holds one
-     * of these, so keep the struct under 256 bytes and hold no line buffer between events. */
-    uint8_t state[96];
+    bool choices_finished;    /* chat, completions: every choice seen so far has a finish_reason */
+
+    /* Private. An idle stream holds one of these, so no line is ever kept: data goes through the
+     * JSON scanner as it comes. */
+    uint8_t line;               /* where in a line we are */
+    bool after_cr;              /* a "\n" that comes now belongs to the "\r" before it */
+    uint8_t bom_len;            /* bytes of a byte order mark seen at the very front */
+    uint8_t field_len;          /* of the field name in progress */
+    uint8_t name_len;           /* of the event name in progress, which stands in `text` */
+    uint8_t done_len;           /* bytes of "[DONE]" the event's data has begun with */
+    uint8_t name_class;         /* what the event's name says … */
+    uint8_t type_class;         /* … and the "type" in its data */
+    uint8_t capture;            /* whether data goes to error_data */
+    uint8_t top, choice, delta; /* the members of the chunk we are inside of */
+    bool has_data, has_choices, choice_done;
+    uint8_t choice_index;
+    char field[5];
+    char text[SSE_TEXT_MAX];
+    uint64_t seen[2], finished[2]; /* choices by index, a bit each */
+    struct json_scan scan;
 };
 
 /* STREAM_NONE and unknown protocols: everything is content, and terminal stays true. */

@@ -31,8 +31,26 @@ void conn_ended(struct conn *conn, enum status status);
 /* As conn_ended, but told from the loop. */
 void conn_ended_soon(struct conn *conn, enum status status);
 
+/* A write failed with libuv's code. */
+void conn_write_failed(struct conn *conn, int uv_error);
+
+/* A conn_finish is under way and all bytes are with the kernel. */
+void conn_flushed(struct conn *conn);
+
+/* ---- conn_out.c ---- */
+
 /* Bytes for the socket as they are. `secret`: a copy that has to be made is wiped after use. */
 void conn_send_raw(struct conn *conn, const struct iovec *parts, int count, bool secret);
+
+/* Frees the queue, unsent bytes and all. Not while libuv has a part of it. */
+void conn_queue_clear(struct conn *conn);
+
+/* Bytes of the queue the kernel has not taken yet. */
+size_t conn_queue_unsent(const struct conn *conn);
+
+/* Sends, or forgets, what the cork holds for this connection; harmless when it is another's. */
+void conn_cork_flush(struct conn *conn);
+void conn_cork_drop(struct conn *conn);
 
 /* ---- dial.c ---- */
 

@@ -522,6 +522,150 @@ static void a_silent_server_times_the_dial_out(void **state)
     tls_context_free(client);
 }
 
+/* ---- OpenSSL itself at the other end: old protocols, renegotiation, key updates ---- */
+
+/* A bare client of ours on a non-blocking socket, driven in turns with the loop. */
+struct bare {
+    SSL_CTX *context;
+    SSL *ssl;
+    int fd;
+    struct end *server;
+    struct tls_context *server_tls;
+};
+
+static struct bare bare_new(int version)
+{
+    int pair[2];
+    tcp_pair(pair);
+    struct bare bare = {.context = SSL_CTX_new(TLS_client_method()), .fd = pair[1]};
+    bare.server = end_new();
+    bare.server->on_received = ACT_ECHO;
+    bare.server_tls = server_context(&pki.good);
+    assert_int_equal(conn_accept(&bare.server->conn, pair[0], bare.server_tls), STATUS_OK);
+    assert_int_equal(fcntl(bare.fd, F_SETFL, O_NONBLOCK), 0);
+    (void)SSL_CTX_set_min_proto_version(bare.context, version);
+    (void)SSL_CTX_set_max_proto_version(bare.context, version);
+    SSL_CTX_set_security_level(bare.context, 0); /* else old protocols are not even offered */
+    bare.ssl = SSL_new(bare.context);
+    assert_int_equal(SSL_set_fd(bare.ssl, bare.fd), 1);
+    SSL_set_connect_state(bare.ssl);
+    return bare;
+}
+
+static void bare_free(struct bare *bare)
+{
+    end_free(bare->server);
+    tls_context_free(bare->server_tls);
+    SSL_free(bare->ssl);
+    SSL_CTX_free(bare->context);
+    (void)close(bare->fd);
+}
+
+/* Repeats `call` with turns of the loop in between while it waits for bytes; its last result. */
+#define BARE_UNTIL_DONE(bare, rc, call)                                                            \
+    while ((rc = (call)) <= 0 && SSL_get_error((bare)->ssl, rc) == SSL_ERROR_WANT_READ)            \
+    (void)uv_run(&net.uv, UV_RUN_NOWAIT)
+
+static void bare_echo(struct bare *bare)
+{
+    char text[8] = "";
+    int rc = 0;
+    assert_int_equal(SSL_write(bare->ssl, "echo", 4), 4);
+    BARE_UNTIL_DONE(bare, rc, SSL_read(bare->ssl, text, sizeof text));
+    assert_int_equal(rc, 4);
+    assert_string_equal(text, "echo");
+}
+
+static void protocols_older_than_1_2_are_refused(void **state)
+{
+    (void)state;
+    struct bare bare = bare_new(TLS1_1_VERSION);
+    int rc = 0;
+    BARE_UNTIL_DONE(&bare, rc, SSL_do_handshake(bare.ssl));
+    assert_true(rc <= 0);
+    RUN_UNTIL(bare.server->opened);
+    assert_int_equal(bare.server->opened_as, STATUS_TLS);
+    assert_string_equal(conn_error_text(&bare.server->conn), "unsupported protocol");
+    bare_free(&bare);
+}
+
+static void http11_is_chosen_and_the_rest_is_no_failure(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *offered, *chosen;
+    } cases[] = {{"\x02h2\x08http/1.1", "http/1.1"}, {"\x02h2", ""}, {"", ""}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct bare bare = bare_new(TLS1_2_VERSION);
+        unsigned len = (unsigned)strlen(cases[i].offered);
+        assert_int_equal(
+            SSL_set_alpn_protos(bare.ssl, (const unsigned char *)cases[i].offered, len), 0);
+        int rc = 0;
+        BARE_UNTIL_DONE(&bare, rc, SSL_do_handshake(bare.ssl));
+        assert_int_equal(rc, 1);
+        const unsigned char *chosen = NULL;
+        SSL_get0_alpn_selected(bare.ssl, &chosen, &len);
+        assert_int_equal(len, strlen(cases[i].chosen));
+        if (len)
+            assert_memory_equal(chosen, cases[i].chosen, len);
+        bare_echo(&bare);
+        bare_free(&bare);
+    }
+}
+
+static void renegotiation_is_refused(void **state)
+{
+    (void)state;
+    struct bare bare = bare_new(TLS1_2_VERSION);
+    int rc = 0;
+    BARE_UNTIL_DONE(&bare, rc, SSL_do_handshake(bare.ssl));
+    assert_int_equal(rc, 1);
+    bare_echo(&bare);
+    assert_int_equal(SSL_renegotiate(bare.ssl), 1);
+    BARE_UNTIL_DONE(&bare, rc, SSL_do_handshake(bare.ssl));
+    assert_true(rc <= 0);
+    bare_free(&bare);
+}
+
+static void a_key_update_is_answered(void **state)
+{
+    (void)state;
+    struct bare bare = bare_new(TLS1_3_VERSION);
+    int rc = 0;
+    BARE_UNTIL_DONE(&bare, rc, SSL_do_handshake(bare.ssl));
+    assert_int_equal(rc, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(SSL_key_update(bare.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+        bare_echo(&bare);
+        assert_int_equal(net.cipher_len, 0);
+    }
+    bare_free(&bare);
+}
+
+/* The hello a byte at a time: every split point of a handshake. */
+static void a_handshake_in_single_bytes(void **state)
+{
+    (void)state;
+    struct bare bare = bare_new(TLS1_3_VERSION);
+    BIO *out = BIO_new(BIO_s_mem());
+    assert_non_null(out);
+    SSL_set0_wbio(bare.ssl, out);
+    int rc = 0;
+    do {
+        rc = SSL_do_handshake(bare.ssl);
+        char byte;
+        while (BIO_read(out, &byte, 1) == 1) {
+            assert_int_equal(write(bare.fd, &byte, 1), 1);
+            (void)uv_run(&net.uv, UV_RUN_NOWAIT);
+        }
+        (void)uv_run(&net.uv, UV_RUN_NOWAIT);
+    } while (rc <= 0 && SSL_get_error(bare.ssl, rc) == SSL_ERROR_WANT_READ);
+    assert_int_equal(rc, 1);
+    RUN_UNTIL(bare.server->opened);
+    assert_int_equal(bare.server->opened_as, STATUS_OK);
+    bare_free(&bare);
+}
+
 /* ---- peers that do not speak TLS ---- */
 
 static void server_gets(const void *bytes, size_t len, bool then_close)
@@ -616,6 +760,11 @@ int main(void)
         NET_TEST(closing_inside_callbacks),
         NET_TEST(closing_during_the_handshake),
         NET_TEST(a_silent_server_times_the_dial_out),
+        NET_TEST(protocols_older_than_1_2_are_refused),
+        NET_TEST(http11_is_chosen_and_the_rest_is_no_failure),
+        NET_TEST(renegotiation_is_refused),
+        NET_TEST(a_key_update_is_answered),
+        NET_TEST(a_handshake_in_single_bytes),
         NET_TEST(plain_http_at_a_tls_port),
         NET_TEST(garbage_at_a_tls_port),
         NET_TEST(a_plain_server_at_a_tls_client),

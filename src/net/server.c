@@ -300,7 +300,7 @@ static void take_connection(struct server *server, int fd)
     }
     list_append(&server->conns, &s->node);
     server->conn_count++;
-    server->accepted++;
+    s->number = ++server->accepted;
     /* A connection that never says anything gets as long as a slow head does. */
     net_timer_start(server->loop, &s->timer, server->limits.head_timeout_ms);
 }

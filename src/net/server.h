@@ -85,6 +85,7 @@ struct server_conn {
     struct http_reader reader;
     struct server *server;
     struct list node;             /* in server->conns */
+    uint64_t number;              /* 1 for the first connection accepted, and so on */
     struct wheel_timer timer;
     struct buffer pipelined;      /* bytes behind the current request */
     void *user;                   /* the owner's, NULL when a request begins */

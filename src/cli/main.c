@@ -14,6 +14,17 @@ const struct command command_table[] = {
      "  --sample env    print a commented .env.local with every default\n"
      "  --sample yaml   print a commented sparekey.yaml with every default\n",
      true, false},
+    {"mock", cmd_mock,
+     "[--listen ADDRESS:PORT] [--control ADDRESS:PORT] [--script FILE.yaml] [--seed N] [--tls …]",
+     "an OpenAI that misbehaves on request, to rehearse failure offline",
+     "Prints one line of JSON with its addresses, then serves until SIGTERM or SIGINT.\n"
+     "  --listen ADDRESS:PORT   the API; port 0 takes a free one (default 127.0.0.1:0)\n"
+     "  --control ADDRESS:PORT  settings, faults and the journal over HTTP (default 127.0.0.1:0)\n"
+     "  --script FILE.yaml      keys, limits and faults; without it every key is good\n"
+     "  --seed N                of everything that is left to chance (default 1)\n"
+     "  --tls --ca-out FILE     HTTPS with a CA made now, whose certificate goes to FILE\n"
+     "  --tls-cert FILE --tls-key FILE  HTTPS with a certificate of your own (PEM)\n",
+     false, false},
     {"version", cmd_version, "", "print the version", "", false, false},
     {"help", cmd_help, "[COMMAND]", "explain a command and its options", "", false, false},
     {NULL, NULL, NULL, NULL, NULL, false, false},

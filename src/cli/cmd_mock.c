@@ -1,0 +1,181 @@
+/* sparekey mock: src/mock in a process of its own. */
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/number.h"
+#include "cli/cli.h"
+#include "mock/mock.h"
+
+/* The loop and what ends it. */
+struct process {
+    struct net_loop loop;
+    struct mock *mock;
+    uv_signal_t signals[2];
+    int signal_count;
+};
+
+struct arguments {
+    struct mock_options mock;
+    const char *seed;
+    bool tls;
+};
+
+static const struct {
+    const char *name;
+    size_t offset; /* of a const char * in struct arguments */
+} text_options[] = {
+    {"--listen", offsetof(struct arguments, mock.listen)},
+    {"--control", offsetof(struct arguments, mock.control)},
+    {"--script", offsetof(struct arguments, mock.script)},
+    {"--tls-cert", offsetof(struct arguments, mock.tls_cert)},
+    {"--tls-key", offsetof(struct arguments, mock.tls_key)},
+    {"--ca-out", offsetof(struct arguments, mock.ca_out)},
+    {"--seed", offsetof(struct arguments, seed)},
+};
+
+static int wrong(const char *subject, const char *what)
+{
+    (void)fprintf(stderr, "sparekey mock: %s: %s\n", subject, what);
+    return EXIT_USAGE;
+}
+
+/* Takes one option: "--name value" or "--name=value". Returns how many arguments it was; 0: none
+ * of ours. */
+static int take_option(char **at, struct arguments *ret)
+{
+    for (size_t i = 0; i < sizeof(text_options) / sizeof(text_options[0]); i++) {
+        size_t len = strlen(text_options[i].name);
+        if (strncmp(*at, text_options[i].name, len) != 0)
+            continue;
+        const char *value = (*at)[len] == '=' ? *at + len + 1 : (*at)[len] == '\0' ? at[1] : NULL;
+        if (!value)
+            continue;
+        memcpy((char *)ret + text_options[i].offset, &value, sizeof(value));
+        return (*at)[len] == '=' ? 1 : 2;
+    }
+    return 0;
+}
+
+static int check(struct arguments *arguments)
+{
+    struct mock_options *mock = &arguments->mock;
+
+    if (arguments->seed &&
+        number_parse(slice_str(arguments->seed), UINT64_MAX, &mock->seed) != STATUS_OK)
+        return wrong("--seed", "expected a whole number");
+    if (!mock->tls_cert != !mock->tls_key)
+        return wrong(mock->tls_cert ? "--tls-cert" : "--tls-key", "needs the other one as well");
+    if (arguments->tls && mock->tls_cert)
+        return wrong("--tls", "makes a certificate of its own; leave --tls-cert out");
+    if (arguments->tls && !mock->ca_out)
+        return wrong("--tls", "needs --ca-out FILE, to write the test CA's certificate to");
+    if (mock->ca_out && !arguments->tls)
+        return wrong("--ca-out", "belongs to --tls");
+    return EXIT_OK;
+}
+
+static int read_arguments(char **at, struct arguments *ret)
+{
+    *ret =
+        (struct arguments){.mock = {.listen = "127.0.0.1:0", .control = "127.0.0.1:0", .seed = 1}};
+    while (*at) {
+        int taken = take_option(at, ret);
+        if (!taken && strcmp(*at, "--tls") == 0) {
+            ret->tls = true;
+            taken = 1;
+        }
+        if (!taken)
+            return wrong(*at, "unknown option, or one without its value; see sparekey help mock");
+        at += taken;
+    }
+    return check(ret);
+}
+
+/* Closes what keeps the loop alive: uv_run returns when all of it is gone. */
+static void stop(struct process *process)
+{
+    for (int i = 0; i < process->signal_count; i++) {
+        if (!uv_is_closing((uv_handle_t *)&process->signals[i]))
+            uv_close((uv_handle_t *)&process->signals[i], NULL);
+    }
+    if (process->mock)
+        mock_close(process->mock);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    stop(handle->data);
+}
+
+static bool watch_signals(struct process *process)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+
+    for (int i = 0; i < 2; i++) {
+        uv_signal_t *handle = &process->signals[i];
+        if (uv_signal_init(&process->loop.uv, handle) != 0)
+            return false;
+        handle->data = process;
+        process->signal_count++;
+        if (uv_signal_start(handle, on_signal, numbers[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The one line on standard output: whoever started the process waits for it. */
+static bool announce(const struct mock *mock)
+{
+    json_t *json = mock_ready_json(mock);
+    char *line = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    bool good = line && puts(line) >= 0 && fflush(stdout) == 0;
+
+    free(line);
+    json_decref(json);
+    return good;
+}
+
+static int run(struct process *process, const struct mock_options *options)
+{
+    struct buffer reason = {0};
+    int code = EXIT_FAILED;
+    enum status status = mock_new(&process->loop, options, &reason, &process->mock);
+
+    if (status != STATUS_OK) {
+        struct slice why = reason.len ? buffer_slice(&reason) : slice_str(status_text(status));
+        (void)fprintf(stderr, "sparekey mock: %.*s\n", (int)why.len, why.ptr);
+        code = EXIT_USAGE;
+    } else if (!watch_signals(process) || !announce(process->mock)) {
+        (void)fprintf(stderr, "sparekey mock: standard output or signals could not be used\n");
+    } else {
+        code = EXIT_OK;
+        uv_run(&process->loop.uv, UV_RUN_DEFAULT);
+    }
+    buffer_clear(&reason);
+    return code;
+}
+
+int cmd_mock(char **arguments)
+{
+    struct process process = {0};
+    struct arguments options;
+    int code = read_arguments(arguments, &options);
+
+    if (code != EXIT_OK)
+        return code;
+    (void)signal(SIGPIPE, SIG_IGN); /* a client that left is an error of its socket, not of ours */
+    if (net_loop_init(&process.loop) != STATUS_OK)
+        return wrong("event loop", "could not be made");
+    code = run(&process, &options.mock);
+    if (code != EXIT_OK) {
+        stop(&process);
+        uv_run(&process.loop.uv, UV_RUN_DEFAULT);
+    }
+    mock_free(process.mock);
+    net_loop_fini(&process.loop);
+    return code;
+}

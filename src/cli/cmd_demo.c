@@ -17,8 +17,6 @@
 #include "cli/demo_traffic.h"
 #include "cli/demo_view.h"
 
-extern char **environ;
-
 static const struct demo_key cast[] = {
     {"OPENAI_API_KEY", "sk-proj-demo-primary-0000000000rate", "primary, 90 requests/min"},
     {"OPENAI_API_KEY_FALLBACK_1", "sk-proj-demo-revoked-0000000000dead", "revoked"},
@@ -73,7 +71,7 @@ static bool write_script(const struct demo *demo)
 
 static bool start_mock(struct demo *demo)
 {
-    char *arguments[] = {"sparekey", "mock",     "--listen", "127.0.0.1:0", "--control",
+    const char *arguments[] = {"sparekey", "mock",     "--listen", "127.0.0.1:0", "--control",
                          "127.0.0.1:0", "--script", "cast.yaml", "--seed", "7", NULL};
 
     if (!demo_process_start(&demo->mock, demo->directory, "mock.log", arguments, environ))
@@ -91,7 +89,7 @@ static bool start_mock(struct demo *demo)
 /* Nothing of the user's own environment: no real key may reach the demo. */
 static bool start_gateway(struct demo *demo)
 {
-    char *arguments[] = {"sparekey", "serve", "--listen", "127.0.0.1:0", NULL};
+    const char *arguments[] = {"sparekey", "serve", "--listen", "127.0.0.1:0", NULL};
     char *environment[CAST + 3] = {NULL};
     bool complete = true;
 

@@ -19,8 +19,6 @@
 #include "cli/cli.h"
 #include "cli/serving.h"
 
-extern char **environ;
-
 enum {
     TOKEN_BYTES = 24,
     ADDED_VARIABLES = 4,

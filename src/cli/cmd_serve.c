@@ -8,8 +8,6 @@
 #include "cli/cli.h"
 #include "cli/serving.h"
 
-extern char **environ;
-
 /* The signals serve lives by, blocked in every thread and read from a descriptor. SIGPIPE is for
  * programs that write to pipes and do not look; this one looks. */
 static int open_signals(void)

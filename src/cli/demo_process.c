@@ -5,13 +5,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static int spawn(struct demo_process *process, const char *directory, const char *log_name,
-                 char *const arguments[], char *const environment[], int output)
+                 const char *const arguments[], char *const environment[], int output)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -27,8 +28,8 @@ static int spawn(struct demo_process *process, const char *directory, const char
     (void)posix_spawnattr_init(&attributes);
     (void)posix_spawnattr_setsigmask(&attributes, &none);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(&process->pid, "/proc/self/exe", &actions, &attributes, arguments,
-                            environment);
+    int error = posix_spawn(&process->pid, "/proc/self/exe", &actions, &attributes,
+                            (char *const *)(uintptr_t)arguments, environment);
     (void)posix_spawnattr_destroy(&attributes);
     (void)posix_spawn_file_actions_destroy(&actions);
     if (error)
@@ -55,7 +56,7 @@ static bool read_line(int fd, char line[DEMO_LINE_MAX])
 }
 
 bool demo_process_start(struct demo_process *process, const char *directory, const char *log_name,
-                        char *const arguments[], char *const environment[])
+                        const char *const arguments[], char *const environment[])
 {
     int ends[2];
 

@@ -22,7 +22,7 @@ struct demo_process {
  * error going to the file `log_name` there, and waits for its first line of output. False, with a
  * line on standard error, when it does not come. */
 bool demo_process_start(struct demo_process *process, const char *directory, const char *log_name,
-                        char *const arguments[], char *const environment[]);
+                        const char *const arguments[], char *const environment[]);
 
 /* SIGTERM, then waits. Harmless when not running. */
 void demo_process_stop(struct demo_process *process);

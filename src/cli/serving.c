@@ -7,13 +7,10 @@
 
 #include "cli/cli.h"
 
-static void print_lines(const char *prefix, const struct buffer *lines)
+/* One line, the reason of a refusal. */
+static void print_reason(const struct buffer *reason)
 {
-    struct slice rest = buffer_slice(lines), line;
-    while (slice_next_item(&rest, '\n', &line)) {
-        if (line.len)
-            (void)fprintf(stderr, "sparekey: %s%.*s\n", prefix, (int)line.len, line.ptr);
-    }
+    (void)fprintf(stderr, "sparekey: %.*s\n", (int)reason->len, reason->len ? reason->data : "");
 }
 
 static enum status read_settings(struct serving *s, char ***ret_rest, struct settings **ret)
@@ -21,8 +18,7 @@ static enum status read_settings(struct serving *s, char ***ret_rest, struct set
     struct settings_report report = {0};
     enum status status = settings_load(&s->sources, s->vault, &report, ret_rest, ret);
 
-    print_lines("warning: ", &report.warnings);
-    print_lines("", &report.errors);
+    cli_print_report(&report);
     if (status != STATUS_OK && report.errors.len == 0)
         (void)fprintf(stderr, "sparekey: settings: %s\n", status_text(status));
     settings_report_clear(&report);
@@ -58,7 +54,7 @@ static int check(struct serving *s)
         return EXIT_USAGE;
     }
     if (!settings_servable(s->settings, &reason)) {
-        print_lines("", &reason);
+        print_reason(&reason);
         buffer_clear(&reason);
         return EXIT_USAGE;
     }
@@ -96,7 +92,7 @@ int serving_start(struct serving *s)
         status = gateway_start(s->gateway, &reason);
     if (status != STATUS_OK) {
         if (reason.len)
-            print_lines("", &reason);
+            print_reason(&reason);
         else
             (void)fprintf(stderr, "sparekey: cannot start: %s\n", status_text(status));
     }

@@ -71,8 +71,9 @@ static bool write_script(const struct demo *demo)
 
 static bool start_mock(struct demo *demo)
 {
-    const char *arguments[] = {"sparekey", "mock",     "--listen", "127.0.0.1:0", "--control",
-                         "127.0.0.1:0", "--script", "cast.yaml", "--seed", "7", NULL};
+    const char *arguments[] = {"sparekey",  "mock",        "--listen", "127.0.0.1:0",
+                               "--control", "127.0.0.1:0", "--script", "cast.yaml",
+                               "--seed",    "7",           NULL};
 
     if (!demo_process_start(&demo->mock, demo->directory, "mock.log", arguments, environ))
         return false;
@@ -134,7 +135,8 @@ static bool run_traffic(struct demo *demo, struct demo_target *target, struct de
 
 static bool run_without(struct demo *demo, struct demo_result *ret)
 {
-    (void)printf("\n  1. Without fallback: the application has its primary key and nothing else.\n\n");
+    (void)printf(
+        "\n  1. Without fallback: the application has its primary key and nothing else.\n\n");
     if (!start_mock(demo))
         return false;
     struct demo_target target = {

@@ -98,8 +98,7 @@ static void shot_ended(struct shot *s, bool success)
 
     if (success) {
         t->result.succeeded++;
-        t->latencies_ms[t->latency_count++] =
-            (double)((int64_t)uv_hrtime() - s->began_ns) / 1e6;
+        t->latencies_ms[t->latency_count++] = (double)((int64_t)uv_hrtime() - s->began_ns) / 1e6;
     } else {
         t->result.failed++;
         t->result.by_status[s->status / 100 <= 5 ? s->status / 100 : 0]++;
@@ -210,8 +209,8 @@ static double median(double *values, unsigned count)
 static enum status begin(struct traffic *t)
 {
     static const struct upstream_timeouts timeouts = {CONNECT_MS, ANSWER_MS, ANSWER_MS};
-    enum status status = upstream_init(&t->upstream, &t->loop, t->target->host, t->target->port,
-                                       NULL, &timeouts);
+    enum status status =
+        upstream_init(&t->upstream, &t->loop, t->target->host, t->target->port, NULL, &timeouts);
     if (status != STATUS_OK)
         return status;
     (void)uv_timer_init(&t->loop.uv, &t->pace);

@@ -11,11 +11,11 @@ static const char *paint(const struct demo_view *view, const char *code)
     return view->terminal ? code : "";
 }
 
-#define GREEN "\033[32m"
+#define GREEN  "\033[32m"
 #define YELLOW "\033[33m"
-#define RED "\033[31m"
-#define BOLD "\033[1m"
-#define PLAIN "\033[0m"
+#define RED    "\033[31m"
+#define BOLD   "\033[1m"
+#define PLAIN  "\033[0m"
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -109,8 +109,7 @@ static double percent(unsigned part, unsigned whole)
     return whole ? 100.0 * part / whole : 0.0;
 }
 
-static void summary_row(const struct demo_view *view, const char *name,
-                        const struct demo_result *r)
+static void summary_row(const struct demo_view *view, const char *name, const struct demo_result *r)
 {
     (void)printf("  %-34s %8u %10u %s%8u  %6.1f %%%s   %6.1f ms\n", name, r->sent, r->succeeded,
                  paint(view, r->failed ? RED : GREEN), r->failed, percent(r->failed, r->sent),
@@ -120,13 +119,13 @@ static void summary_row(const struct demo_view *view, const char *name,
 void demo_view_summary(const struct demo_view *view, const struct demo_result *without,
                        const struct demo_result *with)
 {
-    (void)printf("\n  %s%-34s %8s %10s %8s  %8s   %9s%s\n", paint(view, BOLD),
-                 "the same traffic", "requests", "answered", "failed", "rate", "median",
-                 paint(view, PLAIN));
+    (void)printf("\n  %s%-34s %8s %10s %8s  %8s   %9s%s\n", paint(view, BOLD), "the same traffic",
+                 "requests", "answered", "failed", "rate", "median", paint(view, PLAIN));
     summary_row(view, "without fallback (primary only)", without);
     summary_row(view, "with Sparekey (five keys)", with);
     (void)puts("\n  With your own keys:\n"
                "    export OPENAI_API_KEY=sk-…  OPENAI_API_KEY_FALLBACK_1=sk-…\n"
                "    sparekey exec -- python3 app.py       # any program that uses an OpenAI SDK\n"
-               "    sparekey serve                        # or: OPENAI_BASE_URL=http://127.0.0.1:7539/v1\n");
+               "    sparekey serve                        # or: "
+               "OPENAI_BASE_URL=http://127.0.0.1:7539/v1\n");
 }

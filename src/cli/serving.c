@@ -34,10 +34,11 @@ static void forbid_cores(void)
 
 static void explain_no_key(void)
 {
-    (void)fputs("sparekey: no API key: set OPENAI_API_KEY, and OPENAI_API_KEY_FALLBACK_1, _2, … for "
-                "the others, in the environment or in .env.local\n"
-                "sparekey: to see it work without any key: sparekey demo\n",
-                stderr);
+    (void)fputs(
+        "sparekey: no API key: set OPENAI_API_KEY, and OPENAI_API_KEY_FALLBACK_1, _2, … for "
+        "the others, in the environment or in .env.local\n"
+        "sparekey: to see it work without any key: sparekey demo\n",
+        stderr);
 }
 
 static enum log_severity least_severity(const struct settings *settings)

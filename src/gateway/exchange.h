@@ -27,13 +27,13 @@
 extern "C" {
 #endif
 
-#define EXCHANGE_HOLD_BYTES 65536    /* most of an answer that is held back */
+#define EXCHANGE_HOLD_BYTES  65536   /* most of an answer that is held back */
 #define EXCHANGE_ERROR_BYTES 1048576 /* most of an error answer; a longer one is no answer */
 
 /* What the router found out about a request that may pass. Slices live during exchange_start. */
 struct admission {
-    struct slice path_suffix;  /* target behind "/v1", with query: "/chat/completions?x=1" */
-    struct slice fields;       /* the fields that go upstream, ready lines */
+    struct slice path_suffix; /* target behind "/v1", with query: "/chat/completions?x=1" */
+    struct slice fields;      /* the fields that go upstream, ready lines */
     struct slice content_type;
     int64_t timeout_ms; /* the caller's own; -1 = not said */
 };

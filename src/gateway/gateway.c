@@ -112,8 +112,8 @@ enum status gateway_new(struct settings *settings, struct log *log, struct buffe
 static void explain_listen(const struct settings *settings, enum status status,
                            struct buffer *reason)
 {
-    const char *why = status == STATUS_IN_USE    ? "the address is in use by another process; choose "
-                                                   "another with SPAREKEY_LISTEN or --listen"
+    const char *why = status == STATUS_IN_USE ? "the address is in use by another process; choose "
+                                                "another with SPAREKEY_LISTEN or --listen"
                       : status == STATUS_INVALID ? "this machine has no such address"
                                                  : strerror(errno);
     if (buffer_printf(reason, 1024, "cannot listen on %s port %u: %s", settings->listen.host,
@@ -173,7 +173,10 @@ void gateway_url(const struct gateway *g, char *out, size_t size)
     bool v6 = strchr(host, ':') != NULL;
 
     (void)snprintf(out, size, "http://%s%s%s:%u/v1", v6 ? "[" : "",
-                   any ? "127.0.0.1" : any6 ? "::1" : host, v6 ? "]" : "", g->port);
+                   any    ? "127.0.0.1"
+                   : any6 ? "::1"
+                          : host,
+                   v6 ? "]" : "", g->port);
 }
 
 enum status gateway_reload(struct gateway *g, struct settings *settings)

@@ -25,13 +25,15 @@ struct gateway;
 
 /* Takes a reference of `settings`; `log` is borrowed and may be NULL. STATUS_NO_MEMORY;
  * STATUS_INVALID with `reason` (a CA file that cannot be read). */
-NODISCARD enum status gateway_new(struct settings *settings, struct log *log,
-                                  struct buffer *reason, struct gateway **ret_gateway);
+NODISCARD
+enum status gateway_new(struct settings *settings, struct log *log, struct buffer *reason,
+                        struct gateway **ret_gateway);
 
 /* Listens and starts the workers; on return the address is served. STATUS_IN_USE,
  * STATUS_INVALID (no such address here), STATUS_IO, STATUS_NO_MEMORY: nothing is left running and
  * `reason` says why in one line. */
-NODISCARD enum status gateway_start(struct gateway *gateway, struct buffer *reason);
+NODISCARD
+enum status gateway_start(struct gateway *gateway, struct buffer *reason);
 
 /* The port served, also when settings asked for any free one. */
 uint16_t gateway_port(const struct gateway *gateway);
@@ -41,7 +43,8 @@ void gateway_url(const struct gateway *gateway, char *out, size_t size);
 
 /* Swaps in new settings: keys, strategy, timeouts, tokens, upstream. Requests under way keep the
  * old ones. Address and number of workers stay. On failure everything is as before. */
-NODISCARD enum status gateway_reload(struct gateway *gateway, struct settings *settings);
+NODISCARD
+enum status gateway_reload(struct gateway *gateway, struct settings *settings);
 
 /* Begins to drain: no new connections, requests in progress finish within the drain timeout, the
  * rest is cut. Returns at once; gateway_done_fd becomes readable when all workers have ended. */

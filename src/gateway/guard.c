@@ -25,7 +25,8 @@ static struct slice without_port(struct slice host)
 
     while (i > 0 && host.ptr[i - 1] >= '0' && host.ptr[i - 1] <= '9')
         i--;
-    if (i > 0 && host.ptr[i - 1] == ':' && (host.ptr[0] != '[' || (i > 1 && host.ptr[i - 2] == ']')))
+    if (i > 0 && host.ptr[i - 1] == ':' &&
+        (host.ptr[0] != '[' || (i > 1 && host.ptr[i - 2] == ']')))
         return slice_of(host.ptr, i - 1);
     return host;
 }

@@ -194,8 +194,8 @@ enum status headers_upstream(const struct http_head *head, struct slice via, str
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
         const struct rule *rule = rule_of(field->name);
-        bool pass = rule ? examine(rule->up, field->value, via, ret_facts)
-                         : !forwarded_family(field->name);
+        bool pass =
+            rule ? examine(rule->up, field->value, via, ret_facts) : !forwarded_family(field->name);
         if (pass && !(named.len && named_by_connection(named, field->name)))
             append_field(out, field);
     }

@@ -29,11 +29,13 @@ struct request_facts {
 
 /* Appends the fields of `head` that may go upstream as lines "name: value\r\n", then our own Via
  * and Accept-Encoding. `via` is this process's pseudonym, e.g. "sparekey-1a2b3c4d". */
-NODISCARD enum status headers_upstream(const struct http_head *head, struct slice via,
-                                       struct buffer *out, struct request_facts *ret_facts);
+NODISCARD
+enum status headers_upstream(const struct http_head *head, struct slice via, struct buffer *out,
+                             struct request_facts *ret_facts);
 
 /* Appends the fields of an answer that may go to the client. */
-NODISCARD enum status headers_downstream(const struct http_head *head, struct buffer *out);
+NODISCARD
+enum status headers_downstream(const struct http_head *head, struct buffer *out);
 
 #ifdef __cplusplus
 }

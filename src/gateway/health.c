@@ -44,27 +44,27 @@ static int add_reason(json_t *key, const struct key_view *v, int64_t now_ns)
 {
     return json_object_set_new(
         key, "reason",
-        json_pack("{s:s, s:s, s:I, s:I, s:{s:i, s:s, s:s}}", "class", failure_name(v->reason),
-                  "scope", scope_name(v->scope), "openForMs",
-                  (json_int_t)((now_ns - v->open_since_ns) / 1000000), "opensInMs",
-                  (json_int_t)(v->open_until_ns > now_ns ? (v->open_until_ns - now_ns) / 1000000
-                                                         : 0),
-                  "evidence", "status", v->evidence.status, "code", v->evidence.code, "requestId",
-                  v->evidence.request_id));
+        json_pack(
+            "{s:s, s:s, s:I, s:I, s:{s:i, s:s, s:s}}", "class", failure_name(v->reason), "scope",
+            scope_name(v->scope), "openForMs", (json_int_t)((now_ns - v->open_since_ns) / 1000000),
+            "opensInMs",
+            (json_int_t)(v->open_until_ns > now_ns ? (v->open_until_ns - now_ns) / 1000000 : 0),
+            "evidence", "status", v->evidence.status, "code", v->evidence.code, "requestId",
+            v->evidence.request_id));
 }
 
 static json_t *key_json(const struct key_status *status, int64_t now_ns)
 {
     const struct key_view *v = &status->view;
     enum condition condition = condition_of(v);
-    json_t *key = json_pack(
-        "{s:s, s:s, s:b, s:I, s:I, s:I, s:f, s:b, s:s, s:I}", "keyId", status->mask, "name",
-        status->name, "isHealthy", condition == CONDITION_HEALTHY, "errorCount",
-        (json_int_t)v->consecutive_errors, "successCount", (json_int_t)v->successes,
-        "totalRequests", (json_int_t)v->requests, "successRate",
-        success_rate(v->successes, v->requests), "isRateLimited",
-        condition == CONDITION_RATE_LIMITED, "circuit", circuit_name(v->circuit), "inFlight",
-        (json_int_t)v->in_flight);
+    json_t *key =
+        json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:f, s:b, s:s, s:I}", "keyId", status->mask,
+                  "name", status->name, "isHealthy", condition == CONDITION_HEALTHY, "errorCount",
+                  (json_int_t)v->consecutive_errors, "successCount", (json_int_t)v->successes,
+                  "totalRequests", (json_int_t)v->requests, "successRate",
+                  success_rate(v->successes, v->requests), "isRateLimited",
+                  condition == CONDITION_RATE_LIMITED, "circuit", circuit_name(v->circuit),
+                  "inFlight", (json_int_t)v->in_flight);
 
     if (key && v->organization.len)
         (void)json_object_set_new(key, "organization", json_string(status->organization));
@@ -101,13 +101,13 @@ static char *document(struct keyring *ring, int64_t now_ns, bool *ret_ready)
         (void)json_array_append_new(keys, key_json(&status, now_ns));
     }
     *ret_ready = s.by_condition[CONDITION_HEALTHY] > 0;
-    json_t *root = json_pack(
-        "{s:b, s:s, s:{s:I, s:I, s:I, s:I, s:f}, s:o}", "success", *ret_ready, "overallStatus",
-        overall(&s), "summary", "totalKeys", (json_int_t)s.total, "healthyKeys",
-        (json_int_t)s.by_condition[CONDITION_HEALTHY], "rateLimitedKeys",
-        (json_int_t)s.by_condition[CONDITION_RATE_LIMITED], "unhealthyKeys",
-        (json_int_t)s.by_condition[CONDITION_UNHEALTHY], "overallSuccessRate",
-        success_rate(s.successes, s.requests), "keys", keys);
+    json_t *root =
+        json_pack("{s:b, s:s, s:{s:I, s:I, s:I, s:I, s:f}, s:o}", "success", *ret_ready,
+                  "overallStatus", overall(&s), "summary", "totalKeys", (json_int_t)s.total,
+                  "healthyKeys", (json_int_t)s.by_condition[CONDITION_HEALTHY], "rateLimitedKeys",
+                  (json_int_t)s.by_condition[CONDITION_RATE_LIMITED], "unhealthyKeys",
+                  (json_int_t)s.by_condition[CONDITION_UNHEALTHY], "overallSuccessRate",
+                  success_rate(s.successes, s.requests), "keys", keys);
     char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(root);
     return text;

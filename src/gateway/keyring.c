@@ -13,8 +13,8 @@ struct keyring {
     struct pool *pool;
     struct key_entry **entries; /* the pool's cookies are their addresses */
     size_t entry_count;
-    uint64_t epoch;             /* of the pool when `changed` was last called */
-    int64_t latest_ns;          /* workers read the clock once a wake-up, each at its own time: the
+    uint64_t epoch;    /* of the pool when `changed` was last called */
+    int64_t latest_ns; /* workers read the clock once a wake-up, each at its own time: the
                                    pool is told the latest of them, so that it never goes back */
     void (*changed)(void *context);
     void *context;
@@ -265,8 +265,7 @@ static void next_locked(struct keyring *ring, struct plan *plan, int64_t now_ns,
                         struct plan_step *ret_step, struct key_entry **ret_entry)
 {
     plan_next(plan, now_ns, ret_step);
-    *ret_entry =
-        ret_step->action == PLAN_SEND ? entry_ref(entry_of(ring, ret_step->key)) : NULL;
+    *ret_entry = ret_step->action == PLAN_SEND ? entry_ref(entry_of(ring, ret_step->key)) : NULL;
 }
 
 void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_request *request,
@@ -354,7 +353,8 @@ bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct k
         const struct key_entry *entry = (struct key_entry *)(uintptr_t)ret->view.cookie;
         memcpy(ret->mask, entry->mask, sizeof ret->mask);
         slice_copy(slice_str(entry->name), ret->name, sizeof ret->name);
-        size_t len = slice_copy(ret->view.organization, ret->organization, sizeof ret->organization);
+        size_t len =
+            slice_copy(ret->view.organization, ret->organization, sizeof ret->organization);
         ret->view.organization = slice_of(ret->organization, len);
         len = slice_copy(ret->view.project, ret->project, sizeof ret->project);
         ret->view.project = slice_of(ret->project, len);

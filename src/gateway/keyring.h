@@ -24,11 +24,11 @@ extern "C" {
 struct key_entry {
     _Atomic uint32_t refs;
     struct secret *secret;
-    uint32_t service;                     /* index into keyring_service */
-    char mask[SECRET_MASK_MAX];           /* "sk-proj...N0IA" */
-    char *name;                           /* "OPENAI_API_KEY_FALLBACK_1" */
-    char *organization, *project;         /* configured, sent as headers; NULL = none */
-    char *auth_header;                    /* NULL = "Authorization: Bearer" */
+    uint32_t service;             /* index into keyring_service */
+    char mask[SECRET_MASK_MAX];   /* "sk-proj...N0IA" */
+    char *name;                   /* "OPENAI_API_KEY_FALLBACK_1" */
+    char *organization, *project; /* configured, sent as headers; NULL = none */
+    char *auth_header;            /* NULL = "Authorization: Bearer" */
 };
 
 void key_entry_unref(struct key_entry *entry); /* NULL is allowed */
@@ -39,14 +39,14 @@ struct keyring;
 
 /* `changed` is called, from any thread and without the lock, when waiting requests should ask
  * again (pool_epoch moved). STATUS_NO_MEMORY. */
-NODISCARD enum status keyring_new(const struct settings *settings, int64_t now_ns,
-                                  void (*changed)(void *context), void *context,
-                                  struct keyring **ret_ring);
+NODISCARD
+enum status keyring_new(const struct settings *settings, int64_t now_ns,
+                        void (*changed)(void *context), void *context, struct keyring **ret_ring);
 void keyring_free(struct keyring *ring);
 
 /* New settings: keys, strategy, switches. On failure everything is as before. */
-NODISCARD enum status keyring_load(struct keyring *ring, const struct settings *settings,
-                                   int64_t now_ns);
+NODISCARD
+enum status keyring_load(struct keyring *ring, const struct settings *settings, int64_t now_ns);
 
 /* The base URL with this index; lives as long as the ring. */
 const struct service_url *keyring_service(const struct keyring *ring, uint32_t service);

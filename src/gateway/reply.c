@@ -36,8 +36,7 @@ static const char *server_error_code(int status)
     }
 }
 
-void reply_server_error(struct server *server, int status, const char *message,
-                        struct buffer *out)
+void reply_server_error(struct server *server, int status, const char *message, struct buffer *out)
 {
     (void)server;
     if (error_body_write(out, slice_str(message), SLICE(REPLY_ERROR_TYPE),

@@ -18,8 +18,7 @@ void reply_error(struct server_conn *request, int status, const char *code, stru
                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* server_ops.error: the body of answers net/server.c makes. */
-void reply_server_error(struct server *server, int status, const char *message,
-                        struct buffer *out);
+void reply_server_error(struct server *server, int status, const char *message, struct buffer *out);
 
 /* A JSON document. */
 void reply_json(struct server_conn *request, int status, struct slice body);

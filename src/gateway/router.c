@@ -161,8 +161,8 @@ static void admit(struct worker *worker, struct server_conn *request, const stru
 }
 
 /* Everything a head can be refused for; true when it may go on. */
-static bool passes(struct worker *worker, struct server_conn *request,
-                   const struct http_head *head, const struct request_facts *facts)
+static bool passes(struct worker *worker, struct server_conn *request, const struct http_head *head,
+                   const struct request_facts *facts)
 {
     struct slice none = {NULL, 0};
 

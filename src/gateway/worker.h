@@ -23,9 +23,9 @@ struct exchange;
 struct shared {
     struct keyring *keyring;
     struct log *log;
-    char via[32];               /* our name in Via: "sparekey-1a2b3c4d" */
+    char via[32]; /* our name in Via: "sparekey-1a2b3c4d" */
     _Atomic bool draining;
-    _Atomic uint32_t waiting;   /* exchanges waiting for a change of the pool, all workers */
+    _Atomic uint32_t waiting; /* exchanges waiting for a change of the pool, all workers */
     _Atomic uint64_t request_ids;
 };
 
@@ -33,10 +33,10 @@ struct worker {
     struct net_loop loop;
     struct server server;
     struct shared *shared;
-    struct settings *settings; /* a reference; swapped on this thread only */
+    struct settings *settings;                        /* a reference; swapped on this thread only */
     struct upstream *upstreams[KEYRING_SERVICES_MAX]; /* made when first used */
-    struct tls_context *tls;   /* for upstreams, made when first used */
-    struct list waiting;       /* exchanges to ask again when the pool changes */
+    struct tls_context *tls;                          /* for upstreams, made when first used */
+    struct list waiting; /* exchanges to ask again when the pool changes */
     struct list free_exchanges;
     unsigned free_count;
     struct wheel_timer drain_timer;
@@ -55,12 +55,14 @@ struct worker {
 
 /* Prepares loop and listener on the calling thread (so that errors surface before any thread
  * runs). `port` 0 takes a free one. Same errors as server_listen. */
-NODISCARD enum status worker_init(struct worker *worker, struct shared *shared,
-                                  struct settings *settings, uint16_t port);
+NODISCARD
+enum status worker_init(struct worker *worker, struct shared *shared, struct settings *settings,
+                        uint16_t port);
 /* Undoes worker_init; the thread must not run. */
 void worker_fini(struct worker *worker);
 
-NODISCARD enum status worker_start(struct worker *worker);
+NODISCARD
+enum status worker_start(struct worker *worker);
 
 /* Messages; any thread. worker_configure takes over the caller's reference. */
 void worker_configure(struct worker *worker, struct settings *settings);

@@ -24,10 +24,11 @@
 extern "C" {
 #endif
 
-#define HTTP_HEAD_MAX 65536 /* bytes of start line and fields: OpenAI's own limit (openai-protocol.md §0) */
-#define HTTP_FIELDS_MAX 128 /* fields of one head */
-#define NET_READ_MAX 65536  /* bytes handed to one http_reader_feed at most */
-#define HTTP_INTERIM_MAX 8  /* 1xx heads skipped before one answer */
+#define HTTP_HEAD_MAX                                                                              \
+    65536 /* bytes of start line and fields: OpenAI's own limit (openai-protocol.md §0) */
+#define HTTP_FIELDS_MAX  128   /* fields of one head */
+#define NET_READ_MAX     65536 /* bytes handed to one http_reader_feed at most */
+#define HTTP_INTERIM_MAX 8     /* 1xx heads skipped before one answer */
 
 struct http_field {
     struct slice name, value; /* value trimmed */
@@ -41,7 +42,7 @@ struct http_head {
     uint8_t minor;               /* HTTP/1.minor */
     bool keep_alive;             /* the peer wants the connection kept */
     bool chunked;
-    bool upgrade;                /* a request for another protocol */
+    bool upgrade; /* a request for another protocol */
     bool expect_continue;
     int64_t content_length; /* -1 = not given */
     const struct http_field *fields;
@@ -67,9 +68,9 @@ struct http_reader_ops {
 struct http_reader {
     llhttp_t parser;
     const struct http_reader_ops *ops;
-    struct buffer partial; /* a head still arriving; empty otherwise */
+    struct buffer partial;      /* a head still arriving; empty otherwise */
     struct head_parse *parsing; /* while a head is parsed */
-    enum status stopped;   /* why a callback stopped it */
+    enum status stopped;        /* why a callback stopped it */
     bool response, in_body, done, is_interim, expects_no_body;
     uint8_t interim; /* 1xx heads skipped in a row */
 };
@@ -82,12 +83,13 @@ void http_reader_clear(struct http_reader *reader);
  * and the rest belongs to the next one. STATUS_PROTOCOL: malformed; STATUS_LIMIT: HTTP_HEAD_MAX or
  * HTTP_FIELDS_MAX passed (431); any status a callback returned; STATUS_NO_MEMORY. After an error
  * the reader is of no more use. */
-NODISCARD enum status http_reader_feed(struct http_reader *reader, char *data, size_t len,
-                                       size_t *ret_used);
+NODISCARD
+enum status http_reader_feed(struct http_reader *reader, char *data, size_t len, size_t *ret_used);
 
 /* The peer closed. STATUS_OK: between messages, or the end of a response delimited by closing
  * (on_complete is called); STATUS_EOF: in the middle of a message. */
-NODISCARD enum status http_reader_end(struct http_reader *reader);
+NODISCARD
+enum status http_reader_end(struct http_reader *reader);
 
 /* Before a response is read: whether its request was HEAD (then there is no body). */
 void http_reader_expect_no_body(struct http_reader *reader, bool no_body);

@@ -26,9 +26,9 @@
 enum server_state { SERVER_WAITING, SERVER_HEAD, SERVER_REQUEST, SERVER_CLOSING };
 
 enum {
-    ACCEPTS_A_TURN = 64,     /* accepted before other events have their turn */
-    ACCEPT_PAUSE_MS = 100,   /* when descriptors have run out */
-    REPLY_HEAD_MAX = 512,    /* status line and the fields made here */
+    ACCEPTS_A_TURN = 64,   /* accepted before other events have their turn */
+    ACCEPT_PAUSE_MS = 100, /* when descriptors have run out */
+    REPLY_HEAD_MAX = 512,  /* status line and the fields made here */
 };
 
 static void feed(struct server_conn *s, char *data, size_t len);
@@ -163,8 +163,8 @@ static void arm_timer(struct server_conn *s)
 static void keep_pipelined(struct server_conn *s, const char *data, size_t len)
 {
     /* The read that passes the limit is still kept: it is in hand. */
-    enum status status = buffer_append(&s->pipelined, slice_of(data, len),
-                                       SERVER_PIPELINE_MAX + NET_SCRATCH_BYTES);
+    enum status status =
+        buffer_append(&s->pipelined, slice_of(data, len), SERVER_PIPELINE_MAX + NET_SCRATCH_BYTES);
     if (status != STATUS_OK) {
         request_gone(s);
         close_conn(s);
@@ -203,7 +203,8 @@ static void feed(struct server_conn *s, char *data, size_t len)
         return;
     if (status != STATUS_OK)
         input_failed(s, status);
-    else if (!(head_began && s->state == SERVER_HEAD)) /* a head has one timeout, however many reads */
+    else if (!(head_began &&
+               s->state == SERVER_HEAD)) /* a head has one timeout, however many reads */
         arm_timer(s);
 }
 
@@ -362,10 +363,12 @@ static enum status bind_listener(int fd, const struct sockaddr_storage *address,
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
         return STATUS_IO;
     if (bind(fd, (const struct sockaddr *)address, len) != 0)
-        return errno == EADDRINUSE ? STATUS_IN_USE
-               : errno == EADDRNOTAVAIL ? STATUS_INVALID : STATUS_IO;
+        return errno == EADDRINUSE      ? STATUS_IN_USE
+               : errno == EADDRNOTAVAIL ? STATUS_INVALID
+                                        : STATUS_IO;
     return listen(fd, SERVER_BACKLOG) == 0 ? STATUS_OK
-           : errno == EADDRINUSE ? STATUS_IN_USE : STATUS_IO;
+           : errno == EADDRINUSE           ? STATUS_IN_USE
+                                           : STATUS_IO;
 }
 
 static uint16_t bound_port(int fd)
@@ -615,8 +618,9 @@ void server_reply_head(struct server_conn *s, int status, struct slice fields,
     put_connection(s, &h);
     put(&h, SLICE("\r\n"));
 
-    struct iovec parts[3] = {
-        {h.text, h.len}, {(void *)(uintptr_t)fields.ptr, fields.len}, {(void *)(uintptr_t)"\r\n", 2}};
+    struct iovec parts[3] = {{h.text, h.len},
+                             {(void *)(uintptr_t)fields.ptr, fields.len},
+                             {(void *)(uintptr_t) "\r\n", 2}};
     gather(s);
     write_parts(s, parts, 3);
     s->replied = true;
@@ -634,7 +638,7 @@ void server_reply_body(struct server_conn *s, const char *data, size_t len)
     char size[24];
     int size_len = snprintf(size, sizeof size, "%zx\r\n", len);
     struct iovec parts[3] = {
-        {size, (size_t)size_len}, {(void *)(uintptr_t)data, len}, {(void *)(uintptr_t)"\r\n", 2}};
+        {size, (size_t)size_len}, {(void *)(uintptr_t)data, len}, {(void *)(uintptr_t) "\r\n", 2}};
     write_parts(s, parts, 3);
 }
 
@@ -664,7 +668,7 @@ void server_reply_end(struct server_conn *s)
     if (s->state != SERVER_REQUEST)
         return;
     if (s->chunked && !s->head_request)
-        write_parts(s, &(struct iovec){(void *)(uintptr_t)"0\r\n\r\n", 5}, 1);
+        write_parts(s, &(struct iovec){(void *)(uintptr_t) "0\r\n\r\n", 5}, 1);
     send_gathered(s);
     s->server->request_count--;
     s->user = NULL;

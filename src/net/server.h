@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 #define SERVER_PIPELINE_MAX 65536 /* bytes buffered behind the current request */
-#define SERVER_BACKLOG 4096
+#define SERVER_BACKLOG      4096
 
 struct server_conn;
 struct server;
@@ -66,37 +66,38 @@ struct server {
     struct tls_context *tls; /* NULL = plain HTTP */
     void *user;
     uv_poll_t listener;
-    int listen_fd;                 /* -1 = not listening */
+    int listen_fd; /* -1 = not listening */
     uint16_t port;
     struct wheel_timer accept_pause; /* out of descriptors: accepting again when it fires */
-    char date[32];                 /* the Date field's value of second `date_s` */
+    char date[32];                   /* the Date field's value of second `date_s` */
     int64_t date_s;
-    struct list conns;       /* every open server_conn */
+    struct list conns; /* every open server_conn */
     uint32_t conn_count;
-    uint32_t request_count;  /* requests begun and not ended */
+    uint32_t request_count; /* requests begun and not ended */
     bool draining;
-    bool listener_open;            /* the poll handle exists (it closes asynchronously) */
+    bool listener_open; /* the poll handle exists (it closes asynchronously) */
     uint64_t accepted;
-    void (*drained_down)(struct server *server); /* draining and no connection is left; may be NULL */
+    void (*drained_down)(
+        struct server *server); /* draining and no connection is left; may be NULL */
 };
 
 struct server_conn {
     struct conn conn;
     struct http_reader reader;
     struct server *server;
-    struct list node;             /* in server->conns */
-    uint64_t number;              /* 1 for the first connection accepted, and so on */
+    struct list node; /* in server->conns */
+    uint64_t number;  /* 1 for the first connection accepted, and so on */
     struct wheel_timer timer;
-    struct buffer pipelined;      /* bytes behind the current request */
-    void *user;                   /* the owner's, NULL when a request begins */
-    uint8_t state;                /* enum server_state, private */
-    bool keep_alive;              /* the connection may serve another request after this one */
-    bool http10, head_request;    /* how the request was asked */
-    bool chunked, replied;        /* how the answer is framed; whether its head is out */
-    bool request_complete;        /* the request's body is all here */
-    bool feeding;                 /* inside feed(): no second one on the same stack */
-    bool corked;                  /* an answer's bytes gather in the loop's cork */
-    bool read_stopped;            /* the pipeline is full, or the owner paused */
+    struct buffer pipelined;   /* bytes behind the current request */
+    void *user;                /* the owner's, NULL when a request begins */
+    uint8_t state;             /* enum server_state, private */
+    bool keep_alive;           /* the connection may serve another request after this one */
+    bool http10, head_request; /* how the request was asked */
+    bool chunked, replied;     /* how the answer is framed; whether its head is out */
+    bool request_complete;     /* the request's body is all here */
+    bool feeding;              /* inside feed(): no second one on the same stack */
+    bool corked;               /* an answer's bytes gather in the loop's cork */
+    bool read_stopped;         /* the pipeline is full, or the owner paused */
 };
 
 /* Prepares; nothing is opened. */
@@ -105,7 +106,8 @@ void server_init(struct server *server, struct net_loop *loop, const struct serv
 
 /* Listens on a numeric address with SO_REUSEPORT. `port` 0 takes a free one; server_port tells.
  * STATUS_IN_USE, STATUS_INVALID (address), STATUS_IO. */
-NODISCARD enum status server_listen(struct server *server, const char *host, uint16_t port);
+NODISCARD
+enum status server_listen(struct server *server, const char *host, uint16_t port);
 uint16_t server_port(const struct server *server);
 
 /* Whether nobody listens on this address yet: SO_REUSEPORT alone would not tell. */

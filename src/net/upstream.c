@@ -22,9 +22,9 @@ struct upstream_conn {
     struct upstream *upstream;
     struct upstream_call *call; /* NULL when idle or closing */
     struct list node;
-    struct wheel_timer timer;   /* first byte, then idle gaps; ignored while idle */
+    struct wheel_timer timer; /* first byte, then idle gaps; ignored while idle */
     int64_t idle_since_ns;
-    size_t part_sent;           /* bytes of parts[part_index] handed to the socket */
+    size_t part_sent; /* bytes of parts[part_index] handed to the socket */
     uint8_t part_index;
     bool served;    /* has answered a request before */
     bool got_bytes; /* of the current answer */
@@ -253,7 +253,8 @@ static void conn_received(struct conn *conn, char *data, size_t len)
         return;
     }
     if (status == STATUS_OK && used < len)
-        status = STATUS_PROTOCOL; /* a new request is under way already, and these bytes precede it */
+        status =
+            STATUS_PROTOCOL; /* a new request is under way already, and these bytes precede it */
     if (status != STATUS_OK) {
         fail(uc, status);
         return;

@@ -28,10 +28,10 @@
 extern "C" {
 #endif
 
-#define UPSTREAM_IDLE_MAX 256        /* idle connections kept per worker and service */
-#define UPSTREAM_IDLE_MS 60000       /* an idle connection older than this is closed */
-#define UPSTREAM_PARTS_MAX 6         /* pieces of one request */
-#define UPSTREAM_SEND_STEP 262144    /* of a large body, so much is handed to the socket at a time */
+#define UPSTREAM_IDLE_MAX  256    /* idle connections kept per worker and service */
+#define UPSTREAM_IDLE_MS   60000  /* an idle connection older than this is closed */
+#define UPSTREAM_PARTS_MAX 6      /* pieces of one request */
+#define UPSTREAM_SEND_STEP 262144 /* of a large body, so much is handed to the socket at a time */
 
 struct upstream_conn;
 struct upstream_call;
@@ -60,19 +60,20 @@ struct upstream {
     uint16_t port;
     struct tls_context *tls; /* borrowed; NULL = plain */
     struct upstream_timeouts timeouts;
-    struct list idle;   /* newest first */
+    struct list idle; /* newest first */
     struct list busy;
     struct wheel_timer sweep; /* closes connections that idled too long */
     bool stopping;
     uint32_t idle_count, busy_count;
-    uint32_t conn_count; /* all, closing ones too: upstream_fini waits for 0 */
+    uint32_t conn_count;                /* all, closing ones too: upstream_fini waits for 0 */
     uint64_t dialled, reused, replayed; /* counters for tests and metrics */
 };
 
 /* `host` is copied. STATUS_NO_MEMORY. */
-NODISCARD enum status upstream_init(struct upstream *upstream, struct net_loop *loop,
-                                    const char *host, uint16_t port, struct tls_context *tls,
-                                    const struct upstream_timeouts *timeouts);
+NODISCARD
+enum status upstream_init(struct upstream *upstream, struct net_loop *loop, const char *host,
+                          uint16_t port, struct tls_context *tls,
+                          const struct upstream_timeouts *timeouts);
 
 /* Closes idle connections now; busy ones close when their call ends, and are not reused. */
 void upstream_stop(struct upstream *upstream);
@@ -94,8 +95,9 @@ struct upstream_call {
 
 /* Begins. `call->parts`, `part_count`, `head_request` and `secret` are set by the caller.
  * STATUS_NO_MEMORY: nothing was begun. */
-NODISCARD enum status upstream_send(struct upstream *upstream, struct upstream_call *call,
-                                    const struct upstream_ops *ops);
+NODISCARD
+enum status upstream_send(struct upstream *upstream, struct upstream_call *call,
+                          const struct upstream_ops *ops);
 
 /* Ends the call silently; its connection is closed. Harmless when none is in progress. */
 void upstream_cancel(struct upstream_call *call);

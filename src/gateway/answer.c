@@ -1,0 +1,217 @@
+#include "gateway/exchange_state.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/reply.h"
+#include "openai/error_body.h"
+
+enum {
+    TRAIL_MAX = 16, /* attempts named in x-sparekey-trail */
+};
+
+/* x-sparekey-key, -attempts and -trail. */
+static enum status add_own_fields(struct exchange *x, struct buffer *fields, bool no_retry)
+{
+    const struct plan *plan = &x->plan;
+    /* An attempt in flight is not in the trail yet. */
+    unsigned attempts = plan->attempt_count + (x->phase == PHASE_HOLDING ? 1 : 0);
+    enum status status = STATUS_OK;
+
+    if (x->key)
+        status = buffer_printf(fields, EXCHANGE_FIELDS_MAX, "x-sparekey-key: %s\r\n", x->key->mask);
+    if (status == STATUS_OK)
+        status =
+            buffer_printf(fields, EXCHANGE_FIELDS_MAX, "x-sparekey-attempts: %u\r\n", attempts);
+    for (unsigned i = 0, named = 0; i < plan->attempt_count && status == STATUS_OK; i++) {
+        if (plan->attempts[i].failure == FAILURE_NONE || named == TRAIL_MAX)
+            continue;
+        status = buffer_printf(
+            fields, EXCHANGE_FIELDS_MAX, "%s%s",
+            named++ ? "," : "x-sparekey-trail: ", failure_name(plan->attempts[i].failure));
+        bool last = i + 1 == plan->attempt_count || named == TRAIL_MAX;
+        if (status == STATUS_OK && last)
+            status = buffer_append(fields, SLICE("\r\n"), EXCHANGE_FIELDS_MAX);
+    }
+    if (status == STATUS_OK && no_retry)
+        status = buffer_append(fields, SLICE("x-should-retry: false\r\n"), EXCHANGE_FIELDS_MAX);
+    return status;
+}
+
+/* Without memory for our own fields the answer goes out without them. */
+static void add_fields_or_leave(struct exchange *x, struct buffer *fields, bool no_retry)
+{
+    size_t len = fields->len;
+    if (add_own_fields(x, fields, no_retry) != STATUS_OK)
+        fields->len = len;
+}
+
+void answer_commit(struct exchange *x)
+{
+    struct owner owner = attempt_owner(x);
+
+    net_timer_stop(&x->worker->loop, &x->timer);
+    add_fields_or_leave(x, &x->fields, false);
+    keyring_proven(exchange_ring(x), &x->plan, &owner, exchange_now(x));
+    x->phase = PHASE_FLOWING;
+    server_reply_head(x->request, x->status, buffer_slice(&x->fields), x->content_length);
+    server_reply_body(x->request, x->held.data, x->held.len);
+    buffer_clear(&x->held);
+    buffer_clear(&x->fields);
+    free(x->hints);
+    x->hints = NULL;
+    exchange_free_kept(x);
+    if (upstream_release_request(&x->call))
+        exchange_free_request(x);
+}
+
+void answer_deliver(struct exchange *x)
+{
+    struct owner owner = attempt_owner(x);
+
+    net_timer_stop(&x->worker->loop, &x->timer);
+    add_fields_or_leave(x, &x->fields, false);
+    keyring_succeed(exchange_ring(x), &x->plan, &owner, exchange_now(x));
+
+    struct server_conn *request = x->request;
+    struct buffer fields = x->fields, held = x->held;
+    int status = x->status;
+    int64_t length = x->head_method ? x->content_length : (int64_t)held.len;
+    x->fields = x->held = (struct buffer){0};
+    exchange_end(x);
+    request->user = NULL;
+    server_reply_head(request, status, buffer_slice(&fields), length);
+    server_reply_body(request, held.data, held.len);
+    server_reply_end(request); /* the next request may begin in here */
+    buffer_clear(&fields);
+    buffer_clear(&held);
+}
+
+void answer_return(struct exchange *x, const struct plan_step *step)
+{
+    struct server_conn *request = x->request;
+    bool kept = step->action == PLAN_RETURN_KEPT;
+    struct buffer *fields = kept ? &x->kept->fields : &x->fields;
+    struct buffer *body = kept ? &x->kept->body : &x->held;
+    int status = kept ? x->kept->status : x->status;
+
+    add_fields_or_leave(x, fields, step->should_not_retry);
+    redact_keys(body->data, body->len);
+    struct buffer out_fields = *fields, out_body = *body;
+    *fields = *body = (struct buffer){0};
+    exchange_end_failed(x);
+    request->user = NULL;
+    server_reply(request, status, buffer_slice(&out_fields), buffer_slice(&out_body));
+    buffer_clear(&out_fields);
+    buffer_clear(&out_body);
+}
+
+/* What a person can do about it. */
+static const char *advice(enum failure failure)
+{
+    switch (failure) {
+    case FAILURE_RATE:
+    case FAILURE_SLOW_DOWN: return "every key that could serve this request is rate limited";
+    case FAILURE_QUOTA:
+        return "every key that could serve this request has used up its quota or credit; see the "
+               "billing page of each organisation";
+    case FAILURE_REVOKED:
+    case FAILURE_DEACTIVATED:
+    case FAILURE_MISMATCHED:
+        return "no configured key is accepted by OpenAI; check OPENAI_API_KEY and its fallbacks";
+    case FAILURE_SCOPE:
+    case FAILURE_FORBIDDEN:
+    case FAILURE_MODEL:
+    case FAILURE_UNVERIFIED:
+    case FAILURE_TIER: return "no configured key has access to this model or endpoint";
+    case FAILURE_EGRESS_IP:
+    case FAILURE_REGION: return "OpenAI refuses requests from this machine's address or region";
+    case FAILURE_NETWORK:
+        return "OpenAI could not be reached; check the network and "
+               "SPAREKEY_UPSTREAM_URL";
+    case FAILURE_TIMEOUT: return "OpenAI did not answer in time";
+    case FAILURE_OVERLOADED:
+    case FAILURE_SERVER:
+    case FAILURE_CUT:
+    case FAILURE_GARBAGE: return "OpenAI failed repeatedly";
+    case FAILURE_NONE:
+    case FAILURE_CALLER:
+    case FAILURE_POLICY:
+    case FAILURE_TOO_LARGE:
+    case FAILURE_CONFLICT:
+    case FAILURE_ABANDONED:
+    case FAILURE_COUNT: break;
+    }
+    return "no key could serve this request";
+}
+
+void answer_give_up(struct exchange *x, const struct plan_step *step)
+{
+    struct server_conn *request = x->request;
+    char code[64], text[32];
+    struct buffer fields = {0};
+    bool no_memory = false;
+
+    (void)snprintf(code, sizeof code, "all_keys_failed_%s", failure_name(step->failure));
+    if (step->retry_after_s)
+        no_memory = buffer_printf(&fields, EXCHANGE_FIELDS_MAX, "retry-after: %d\r\n",
+                                  step->retry_after_s) != STATUS_OK;
+    (void)snprintf(text, sizeof text, "sparekey-%016llx",
+                   (unsigned long long)atomic_fetch_add(&x->worker->shared->request_ids, 1));
+    if (!no_memory)
+        no_memory =
+            buffer_printf(&fields, EXCHANGE_FIELDS_MAX, "x-request-id: %s\r\n", text) != STATUS_OK;
+    if (no_memory)
+        fields.len = 0;
+    key_entry_unref(x->key);
+    x->key = NULL; /* no key stands behind this answer */
+    add_fields_or_leave(x, &fields, step->should_not_retry);
+    unsigned attempts = x->plan.attempt_count;
+    log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "gave_up",
+             "status %d after %u attempts: %s", step->status, attempts, advice(step->failure));
+    exchange_end_failed(x);
+    request->user = NULL;
+    if (step->retry_after_s)
+        reply_error(request, step->status, code, buffer_slice(&fields),
+                    "Sparekey: %s (%u attempts). Try again in %d s.", advice(step->failure),
+                    attempts, step->retry_after_s);
+    else
+        reply_error(request, step->status, code, buffer_slice(&fields),
+                    "Sparekey: %s (%u attempts).", advice(step->failure), attempts);
+    buffer_clear(&fields);
+}
+
+void answer_cut(struct exchange *x, enum transport transport)
+{
+    struct server_conn *request = x->request;
+    struct buffer event = {0};
+
+    (void)attempt_report(x, transport);
+    if (x->is_stream && !x->sse.error &&
+        sse_write_error(x->endpoint.stream, x->sse.mid_event,
+                        SLICE("The stream was cut by the upstream before it was complete."),
+                        SLICE("stream_cut"), &event) == STATUS_OK)
+        server_reply_body(request, event.data, event.len);
+    buffer_clear(&event);
+    exchange_end_failed(x);
+    request->user = NULL;
+    server_abort(request);
+}
+
+void answer_finish(struct exchange *x)
+{
+    struct server_conn *request = x->request;
+    struct owner owner = attempt_owner(x);
+
+    if (x->is_stream && x->sse.error) {
+        /* The error event itself has been forwarded; the key's health hears of it. */
+        (void)attempt_report(x, TRANSPORT_OK);
+        exchange_end_failed(x);
+    } else {
+        keyring_succeed(exchange_ring(x), &x->plan, &owner, exchange_now(x));
+        exchange_end(x);
+    }
+    request->user = NULL;
+    server_reply_end(request);
+}

@@ -1,0 +1,344 @@
+#include "gateway/exchange_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/headers.h"
+
+enum {
+    LINE_MAX_BYTES = HTTP_HEAD_MAX + 1024, /* request line and Host of one attempt */
+};
+
+static struct exchange *of_call(struct upstream_call *call)
+{
+    return container_of(call, struct exchange, call);
+}
+
+/* ---- sending ----------------------------------------------------------------------------- */
+
+static enum status write_line(struct exchange *x, const struct service_url *url)
+{
+    struct exchange_request *req = x->req;
+    struct buffer *line = &req->line;
+    bool v6 = strchr(url->host, ':') != NULL;
+    bool usual_port = url->port == (url->tls ? 443 : 80);
+    char port[8] = "";
+
+    if (!usual_port)
+        (void)snprintf(port, sizeof port, ":%u", url->port);
+    line->len = 0;
+    return buffer_printf(line, LINE_MAX_BYTES, "%.*s %s%.*s HTTP/1.1\r\nhost: %s%s%s%s\r\n",
+                         (int)req->method_len, req->method, url->path, (int)req->suffix.len,
+                         req->suffix.len ? req->suffix.data : "", v6 ? "[" : "", url->host,
+                         v6 ? "]" : "", port);
+}
+
+/* The lines behind the credential: the key's own account, the body's length, the empty line. */
+static enum status write_tail(struct exchange *x)
+{
+    const struct key_entry *key = x->key;
+    struct buffer *tail = &x->req->tail;
+    enum status status = STATUS_OK;
+    bool has_body = x->req->body.len || slice_eq(slice_str(x->req->method), SLICE("POST")) ||
+                    slice_eq(slice_str(x->req->method), SLICE("PUT"));
+
+    tail->len = 0;
+    if (key->organization)
+        status =
+            buffer_printf(tail, LINE_MAX_BYTES, "\r\nopenai-organization: %s", key->organization);
+    if (status == STATUS_OK && key->project)
+        status = buffer_printf(tail, LINE_MAX_BYTES, "\r\nopenai-project: %s", key->project);
+    if (status == STATUS_OK && has_body)
+        status = buffer_printf(tail, LINE_MAX_BYTES, "\r\ncontent-length: %zu", x->req->body.len);
+    if (status == STATUS_OK)
+        status = buffer_append(tail, SLICE("\r\n\r\n"), LINE_MAX_BYTES);
+    return status;
+}
+
+static void add_part(struct upstream_call *call, struct slice bytes)
+{
+    if (bytes.len)
+        call->parts[call->part_count++] = (struct iovec){(void *)(uintptr_t)bytes.ptr, bytes.len};
+}
+
+/* The secret goes from the vault to the socket; it is never part of a buffer of ours. */
+static enum status arrange_parts(struct exchange *x, const struct service_url *url)
+{
+    struct upstream_call *call = &x->call;
+    enum status status = write_line(x, url);
+
+    if (status == STATUS_OK)
+        status = write_tail(x);
+    if (status != STATUS_OK)
+        return status;
+    if (x->key->auth_header) /* "api-key": the bare key under another name */
+        status = buffer_printf(&x->req->line, LINE_MAX_BYTES, "%s: ", x->key->auth_header);
+    else
+        status = buffer_append(&x->req->line, SLICE("authorization: Bearer "), LINE_MAX_BYTES);
+    call->part_count = 0;
+    call->head_request = x->head_method;
+    call->secret = true;
+    add_part(call, buffer_slice(&x->req->line));
+    add_part(call, secret_bytes(x->key->secret));
+    /* tail begins with the CRLF that ends the credential's line */
+    add_part(call, SLICE("\r\n"));
+    add_part(call, slice_of(x->req->fields.data, x->req->fields.len - 2));
+    add_part(call, buffer_slice(&x->req->tail));
+    add_part(call, buffer_slice(&x->req->body));
+    return status;
+}
+
+static void judge(struct exchange *x, enum transport transport);
+
+static const struct upstream_ops upstream_callbacks;
+
+void attempt_send(struct exchange *x, struct key_entry *entry)
+{
+    exchange_clear_answer(x);
+    key_entry_unref(x->key);
+    x->key = entry;
+    x->phase = PHASE_AWAITING;
+
+    struct upstream *upstream = worker_upstream(x->worker, entry->service);
+    const struct service_url *url = keyring_service(exchange_ring(x), entry->service);
+    x->call.sent = x->call.answered = false;
+    if (!upstream || arrange_parts(x, url) != STATUS_OK ||
+        upstream_send(upstream, &x->call, &upstream_callbacks) != STATUS_OK)
+        judge(x, TRANSPORT_CONNECT);
+}
+
+/* ---- judging ----------------------------------------------------------------------------- */
+
+static void keep_answer(struct exchange *x)
+{
+    if (!x->kept)
+        x->kept = calloc(1, sizeof *x->kept);
+    if (!x->kept)
+        return;
+    buffer_clear(&x->kept->fields);
+    buffer_clear(&x->kept->body);
+    x->kept->status = x->status;
+    x->kept->fields = x->fields;
+    x->kept->body = x->held;
+    x->fields = x->held = (struct buffer){0};
+}
+
+static void log_failure(const struct exchange *x, const struct verdict *verdict,
+                        const struct evidence *evidence)
+{
+    bool lasting = verdict->probe != PROBE_TIME || verdict->scope == SCOPE_EGRESS;
+
+    log_line(x->worker->shared->log, lasting ? LOG_SEVERITY_WARN : LOG_SEVERITY_DEBUG,
+             "attempt_failed", "key %s (%s): %s, scope %s, status %d%s%s%s%s", x->key->mask,
+             x->key->name, failure_name(verdict->failure), scope_name(verdict->scope),
+             evidence->status, *evidence->code ? ", code " : "", evidence->code,
+             *evidence->request_id ? ", request " : "", evidence->request_id);
+}
+
+static void describe_answer(struct exchange *x, enum transport transport, struct hints *none,
+                            struct answer *ret)
+{
+    hints_init(none);
+    *ret = (struct answer){
+        .transport = transport,
+        .request_sent = x->call.sent,
+        .status = x->status,
+        .hints = x->hints ? x->hints : none,
+        .family = x->endpoint.family,
+        .stream = x->req ? x->req->peek.stream : x->is_stream,
+        .wall_ms = net_wall_ms(),
+        .content_type = x->is_stream ? SLICE("text/event-stream") : slice_of(NULL, 0),
+        .body = buffer_slice(&x->held),
+    };
+    if (x->is_stream && x->sse.error) {
+        ret->in_stream = true;
+        ret->body = buffer_slice(&x->sse.error_data);
+    } else if (x->is_stream && x->status / 100 == 2 && !x->sse.terminal) {
+        ret->truncated_stream = true;
+    }
+}
+
+struct owner attempt_owner(const struct exchange *x)
+{
+    struct owner owner = {{NULL, 0}, {NULL, 0}};
+
+    if (x->hints) {
+        owner.organization = slice_str(x->hints->organization);
+        owner.project = slice_str(x->hints->project);
+    }
+    return owner;
+}
+
+bool attempt_report(struct exchange *x, enum transport transport)
+{
+    struct answer answer;
+    struct hints none;
+    struct verdict verdict;
+    struct evidence evidence;
+    struct owner owner = attempt_owner(x);
+
+    describe_answer(x, transport, &none, &answer);
+    verdict_of(&answer, &verdict, &evidence);
+    if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER)
+        log_failure(x, &verdict, &evidence);
+    bool whole = transport == TRANSPORT_OK && x->status && !answer.in_stream;
+    return keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &owner, exchange_now(x)) &&
+           whole;
+}
+
+/* The attempt has failed before anything reached the client: what now? */
+static void judge(struct exchange *x, enum transport transport)
+{
+    net_timer_stop(&x->worker->loop, &x->timer);
+    x->phase = PHASE_PLANNING;
+    if (attempt_report(x, transport))
+        keep_answer(x);
+    exchange_ask(x);
+}
+
+/* ---- the upstream's word ----------------------------------------------------------------- */
+
+static enum transport transport_of(const struct exchange *x, enum status status)
+{
+    switch ((int)status) {
+    case STATUS_DNS: return TRANSPORT_DNS;
+    case STATUS_TLS: return x->call.sent ? TRANSPORT_RESET : TRANSPORT_TLS;
+    case STATUS_CONNECT: return TRANSPORT_CONNECT;
+    case STATUS_TIMEOUT: return x->call.sent ? TRANSPORT_TIMEOUT : TRANSPORT_CONNECT;
+    case STATUS_PROTOCOL:
+    case STATUS_LIMIT: return x->call.answered ? TRANSPORT_CUT : TRANSPORT_GARBAGE;
+    default:
+        return x->call.answered ? TRANSPORT_CUT
+               : x->call.sent   ? TRANSPORT_RESET
+                                : TRANSPORT_CONNECT;
+    }
+}
+
+static bool is_event_stream(const struct http_head *head)
+{
+    return slice_starts(http_head_get(head, SLICE("content-type")), SLICE("text/event-stream"));
+}
+
+static bool note_head(struct exchange *x, const struct http_head *head)
+{
+    int64_t wall_ms = net_wall_ms();
+
+    x->hints = malloc(sizeof *x->hints);
+    if (!x->hints)
+        return false;
+    hints_init(x->hints);
+    for (size_t i = 0; i < head->field_count; i++)
+        (void)hints_field(x->hints, head->fields[i].name, head->fields[i].value, wall_ms);
+    if (headers_downstream(head, &x->fields) != STATUS_OK)
+        return false;
+    if (x->is_stream)
+        return buffer_append(&x->fields,
+                             SLICE("cache-control: no-cache\r\nx-accel-buffering: no\r\n"),
+                             EXCHANGE_FIELDS_MAX) == STATUS_OK;
+    return true;
+}
+
+static void on_head(struct upstream_call *call, const struct http_head *head)
+{
+    struct exchange *x = of_call(call);
+
+    x->status = head->status;
+    x->content_length = head->chunked ? -1 : head->content_length;
+    x->is_stream = head->status / 100 == 2 && is_event_stream(head);
+    x->phase = PHASE_HOLDING;
+    if (x->is_stream)
+        sse_init(&x->sse, x->endpoint.stream);
+    if (!note_head(x, head)) {
+        upstream_cancel(call);
+        judge(x, TRANSPORT_GARBAGE);
+        return;
+    }
+    net_timer_start(&x->worker->loop, &x->timer, x->settings->stream_hold_ms);
+}
+
+/* Whether the held answer may go out now. */
+static void weigh_held(struct exchange *x)
+{
+    if (x->is_stream && x->sse.error && !x->sse.content) {
+        upstream_cancel(&x->call);
+        judge(x, TRANSPORT_OK);
+    } else if (x->status >= 400) {
+        return; /* judged when complete */
+    } else if ((x->is_stream && x->sse.content) || x->held.len >= EXCHANGE_HOLD_BYTES) {
+        answer_commit(x);
+    }
+}
+
+static void hold(struct exchange *x, const char *data, size_t len)
+{
+    size_t room = x->status >= 400 ? EXCHANGE_ERROR_BYTES : EXCHANGE_HOLD_BYTES + NET_SCRATCH_BYTES;
+
+    if (buffer_append(&x->held, slice_of(data, len), room) != STATUS_OK) {
+        upstream_cancel(&x->call);
+        judge(x, TRANSPORT_GARBAGE);
+        return;
+    }
+    weigh_held(x);
+}
+
+static void flow(struct exchange *x, const char *data, size_t len)
+{
+    server_reply_body(x->request, data, len);
+    if (server_queued(x->request) > CONN_HIGH_WATER)
+        upstream_pause(&x->call);
+}
+
+static void on_body(struct upstream_call *call, const char *data, size_t len)
+{
+    struct exchange *x = of_call(call);
+
+    if (x->is_stream)
+        sse_feed(&x->sse, data, len);
+    if (x->phase == PHASE_HOLDING)
+        hold(x, data, len);
+    else
+        flow(x, data, len);
+}
+
+static void on_flush(struct upstream_call *call)
+{
+    struct exchange *x = of_call(call);
+    if (x->phase == PHASE_FLOWING)
+        server_flush(x->request);
+}
+
+static void on_complete(struct upstream_call *call)
+{
+    struct exchange *x = of_call(call);
+    bool truncated = x->is_stream && !x->sse.terminal && !x->sse.error;
+
+    if (x->phase == PHASE_FLOWING) {
+        if (truncated)
+            answer_cut(x, TRANSPORT_OK);
+        else
+            answer_finish(x);
+    } else if (x->status >= 400 || truncated || (x->is_stream && x->sse.error)) {
+        judge(x, TRANSPORT_OK);
+    } else {
+        answer_deliver(x);
+    }
+}
+
+static void on_failed(struct upstream_call *call, enum status status)
+{
+    struct exchange *x = of_call(call);
+
+    if (x->phase == PHASE_FLOWING)
+        answer_cut(x, transport_of(x, status));
+    else
+        judge(x, transport_of(x, status));
+}
+
+static const struct upstream_ops upstream_callbacks = {
+    .head = on_head,
+    .body = on_body,
+    .complete = on_complete,
+    .failed = on_failed,
+    .flush = on_flush,
+};

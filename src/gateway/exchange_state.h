@@ -1,0 +1,142 @@
+/* What the three files of an exchange share; nobody else includes this.
+ *
+ *   exchange.c  birth, the request, the plan's word, the client's word, death
+ *   attempt.c   one attempt: sending it, holding its answer, judging it
+ *   answer.c    what the client gets to see
+ */
+#ifndef SPAREKEY_GATEWAY_EXCHANGE_STATE_H
+#define SPAREKEY_GATEWAY_EXCHANGE_STATE_H
+
+#include "gateway/exchange.h"
+#include "openai/endpoint.h"
+#include "openai/hints.h"
+#include "openai/peek.h"
+#include "openai/sse.h"
+#include "openai/verdict.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum phase {
+    PHASE_BODY,     /* the request's body is arriving */
+    PHASE_PLANNING, /* between two steps; never seen from outside */
+    PHASE_WAITING,  /* the plan said PLAN_WAIT */
+    PHASE_AWAITING, /* sent; no head yet */
+    PHASE_HOLDING,  /* an answer is being held */
+    PHASE_FLOWING,  /* the answer flows to the client */
+    PHASE_ENDED,
+};
+
+enum {
+    EXCHANGE_FIELDS_MAX = HTTP_HEAD_MAX + 8192, /* lines of one head, our own included */
+};
+
+/* What only an attempt that may still be repeated needs: freed when the answer flows. */
+struct exchange_request {
+    struct buffer suffix; /* target behind the base path */
+    struct buffer fields; /* lines for the upstream, the same for every key */
+    struct buffer body;
+    struct buffer line; /* "POST /v1/… HTTP/1.1\r\nhost: …\r\n", of the current attempt */
+    struct buffer tail; /* lines behind the credential, of the current attempt */
+    struct peek peek;
+    bool is_json;
+    char method[16];
+    size_t method_len;
+};
+
+/* An error answer worth returning if nothing better comes. */
+struct kept_answer {
+    int status;
+    struct buffer fields, body;
+};
+
+struct exchange {
+    struct worker *worker;
+    struct server_conn *request;
+    struct settings *settings;
+    struct upstream_call call;
+    struct plan plan;
+    struct key_entry *key; /* of the attempt in flight, or of the answer that flows */
+    struct exchange_request *req;
+    struct hints *hints; /* of the answer being read; NULL when none */
+    struct kept_answer *kept;
+    struct buffer held;   /* body bytes held back */
+    struct buffer fields; /* the answer's lines for the client */
+    struct sse sse;
+    struct wheel_timer timer; /* WAITING: the plan's; HOLDING: the hold */
+    struct list waiting;      /* in worker->waiting, or in worker->free_exchanges */
+    struct endpoint endpoint;
+    int64_t content_length;
+    int status;
+    uint8_t phase;
+    bool is_stream; /* the answer is an event stream */
+    bool head_method;
+};
+
+static inline int64_t exchange_now(const struct exchange *x)
+{
+    return net_now_ns(&x->worker->loop);
+}
+
+static inline struct keyring *exchange_ring(const struct exchange *x)
+{
+    return x->worker->shared->keyring;
+}
+
+/* ---- exchange.c ---- */
+
+/* The end: whatever was to be said to the client has been said, and the plan has ended. */
+void exchange_end(struct exchange *x);
+
+/* Ends the plan too: for every way out that did not succeed. */
+void exchange_end_failed(struct exchange *x);
+
+/* Frees the request's bytes; no attempt can follow. */
+void exchange_free_request(struct exchange *x);
+
+/* Frees the answer kept in case nothing better comes. */
+void exchange_free_kept(struct exchange *x);
+
+/* Forgets the answer read so far. */
+void exchange_clear_answer(struct exchange *x);
+
+/* Asks the plan what to do now, and does it. `x` may be gone afterwards. */
+void exchange_ask(struct exchange *x);
+
+/* ---- attempt.c ---- */
+
+/* Sends the request with this key, whose reference it takes. */
+void attempt_send(struct exchange *x, struct key_entry *entry);
+
+/* What the key's owner is, as far as the answer being read tells. */
+struct owner attempt_owner(const struct exchange *x);
+
+/* The verdict on the attempt as it stands, told to the plan. Returns true when the answer is to be
+ * kept. */
+bool attempt_report(struct exchange *x, enum transport transport);
+
+/* ---- answer.c ---- */
+
+/* The held answer goes out and the rest will flow. */
+void answer_commit(struct exchange *x);
+
+/* A whole answer below 400, held to its end, goes out. */
+void answer_deliver(struct exchange *x);
+
+/* An error answer of the upstream's goes to the caller: the one just heard, or the one kept. */
+void answer_return(struct exchange *x, const struct plan_step *step);
+
+/* An error of our own. */
+void answer_give_up(struct exchange *x, const struct plan_step *step);
+
+/* The answer broke after its first bytes had reached the client: says so, never ends cleanly. */
+void answer_cut(struct exchange *x, enum transport transport);
+
+/* The end of an answer that was flowing. */
+void answer_finish(struct exchange *x);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

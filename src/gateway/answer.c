@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/reply.h"
+#include "gateway/respond.h"
 #include "openai/error_body.h"
 
 enum {
@@ -173,12 +173,12 @@ void answer_give_up(struct exchange *x, const struct plan_step *step)
     exchange_end_failed(x);
     request->user = NULL;
     if (step->retry_after_s)
-        reply_error(request, step->status, code, buffer_slice(&fields),
-                    "Sparekey: %s (%u attempts). Try again in %d s.", advice(step->failure),
-                    attempts, step->retry_after_s);
+        respond_error(request, step->status, code, buffer_slice(&fields),
+                      "Sparekey: %s (%u attempts). Try again in %d s.", advice(step->failure),
+                      attempts, step->retry_after_s);
     else
-        reply_error(request, step->status, code, buffer_slice(&fields),
-                    "Sparekey: %s (%u attempts).", advice(step->failure), attempts);
+        respond_error(request, step->status, code, buffer_slice(&fields),
+                      "Sparekey: %s (%u attempts).", advice(step->failure), attempts);
     buffer_clear(&fields);
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/reply.h"
+#include "gateway/respond.h"
 #include "openai/error_body.h"
 
 enum {
@@ -173,13 +173,13 @@ static void refuse_body(struct exchange *x, int status)
     exchange_end(x);
     request->user = NULL;
     if (status == 413)
-        reply_error(request, 413, "request_too_large", slice_of(NULL, 0),
-                    "The request body is larger than %llu bytes, the limit of this gateway "
-                    "(SPAREKEY_MAX_BODY).",
-                    (unsigned long long)limit);
+        respond_error(request, 413, "request_too_large", slice_of(NULL, 0),
+                      "The request body is larger than %llu bytes, the limit of this gateway "
+                      "(SPAREKEY_MAX_BODY).",
+                      (unsigned long long)limit);
     else
-        reply_error(request, 503, "out_of_memory", slice_of(NULL, 0),
-                    "The gateway is out of memory for this request; try again.");
+        respond_error(request, 503, "out_of_memory", slice_of(NULL, 0),
+                      "The gateway is out of memory for this request; try again.");
 }
 
 void exchange_body(struct exchange *x, const char *data, size_t len)

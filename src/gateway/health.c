@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/reply.h"
+#include "gateway/respond.h"
 
 /* How one key counts in the summary: exactly one of the three. */
 enum condition { CONDITION_HEALTHY, CONDITION_RATE_LIMITED, CONDITION_UNHEALTHY };
@@ -119,9 +119,9 @@ void health_reply(struct server_conn *request, struct keyring *ring, int64_t now
     char *text = document(ring, now_ns, &ready);
 
     if (text)
-        reply_json(request, ready ? 200 : 503, slice_str(text));
+        respond_json(request, ready ? 200 : 503, slice_str(text));
     else
-        reply_error(request, 503, "out_of_memory", slice_of(NULL, 0),
-                    "The gateway is out of memory; try again.");
+        respond_error(request, 503, "out_of_memory", slice_of(NULL, 0),
+                      "The gateway is out of memory; try again.");
     free(text);
 }

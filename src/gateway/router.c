@@ -6,7 +6,7 @@
 #include "gateway/guard.h"
 #include "gateway/headers.h"
 #include "gateway/health.h"
-#include "gateway/reply.h"
+#include "gateway/respond.h"
 #include "gateway/worker.h"
 
 enum { FIELDS_MAX = HTTP_HEAD_MAX + 4096 };
@@ -29,15 +29,15 @@ static struct worker *worker_of(const struct server_conn *request)
 static void answer_alive(struct worker *worker, struct server_conn *request)
 {
     (void)worker;
-    reply_json(request, 200, SLICE("{\"status\":\"ok\"}\n"));
+    respond_json(request, 200, SLICE("{\"status\":\"ok\"}\n"));
 }
 
 static void answer_ready(struct worker *worker, struct server_conn *request)
 {
     if (atomic_load(&worker->shared->draining))
-        reply_json(request, 503, SLICE("{\"status\":\"draining\"}\n"));
+        respond_json(request, 503, SLICE("{\"status\":\"draining\"}\n"));
     else
-        reply_json(request, 200, SLICE("{\"status\":\"ready\"}\n"));
+        respond_json(request, 200, SLICE("{\"status\":\"ready\"}\n"));
 }
 
 static void answer_health(struct worker *worker, struct server_conn *request)
@@ -53,7 +53,7 @@ static void answer_root(struct worker *worker, struct server_conn *request)
                        "\"health\":\"/api/openai/health\"}\n",
                        SPAREKEY_VERSION);
     (void)worker;
-    reply_json(request, 200, slice_of(text, (size_t)len));
+    respond_json(request, 200, slice_of(text, (size_t)len));
 }
 
 static const struct own_route own_routes[] = {
@@ -86,20 +86,20 @@ static void refuse(struct server_conn *request, enum guard_answer answer)
 
     switch (answer) {
     case GUARD_TOKEN:
-        reply_error(request, 401, "invalid_client_token",
-                    SLICE("www-authenticate: Bearer realm=\"sparekey\"\r\n"),
-                    "This gateway needs one of its own client tokens as the API key "
-                    "(SPAREKEY_CLIENT_TOKENS); the one given is not among them.");
+        respond_error(request, 401, "invalid_client_token",
+                      SLICE("www-authenticate: Bearer realm=\"sparekey\"\r\n"),
+                      "This gateway needs one of its own client tokens as the API key "
+                      "(SPAREKEY_CLIENT_TOKENS); the one given is not among them.");
         return;
     case GUARD_HOST:
-        reply_error(request, 403, "foreign_host", none,
-                    "This gateway has no client tokens, so it answers only to requests addressed "
-                    "to this machine (Host). Set SPAREKEY_CLIENT_TOKENS to serve others.");
+        respond_error(request, 403, "foreign_host", none,
+                      "This gateway has no client tokens, so it answers only to requests addressed "
+                      "to this machine (Host). Set SPAREKEY_CLIENT_TOKENS to serve others.");
         return;
     case GUARD_ORIGIN:
-        reply_error(request, 403, "foreign_origin", none,
-                    "This gateway has no client tokens, so it refuses requests made by web pages "
-                    "of other origins. Set SPAREKEY_CLIENT_TOKENS to serve them.");
+        respond_error(request, 403, "foreign_origin", none,
+                      "This gateway has no client tokens, so it refuses requests made by web pages "
+                      "of other origins. Set SPAREKEY_CLIENT_TOKENS to serve them.");
         return;
     case GUARD_PASS: return;
     }
@@ -145,15 +145,15 @@ static void admit(struct worker *worker, struct server_conn *request, const stru
     uint64_t limit = worker->settings->max_body_bytes;
 
     if (head->content_length > 0 && (uint64_t)head->content_length > limit) {
-        reply_error(request, 413, "request_too_large", slice_of(NULL, 0),
-                    "The request body of %lld bytes is larger than %llu bytes, the limit of this "
-                    "gateway (SPAREKEY_MAX_BODY).",
-                    (long long)head->content_length, (unsigned long long)limit);
+        respond_error(request, 413, "request_too_large", slice_of(NULL, 0),
+                      "The request body of %lld bytes is larger than %llu bytes, the limit of this "
+                      "gateway (SPAREKEY_MAX_BODY).",
+                      (long long)head->content_length, (unsigned long long)limit);
         return;
     }
     if (!exchange_start(worker, request, head, admission)) {
-        reply_error(request, 503, "out_of_memory", slice_of(NULL, 0),
-                    "The gateway is out of memory for this request; try again.");
+        respond_error(request, 503, "out_of_memory", slice_of(NULL, 0),
+                      "The gateway is out of memory for this request; try again.");
         return;
     }
     if (head->expect_continue)
@@ -168,8 +168,8 @@ static bool passes(struct worker *worker, struct server_conn *request, const str
 
     if (head->target.len == 0 || head->target.ptr[0] != '/' || facts->host_count > 1 ||
         (head->minor == 1 && !facts->has_host)) {
-        reply_error(request, 400, "malformed_request", none,
-                    "The request needs a path beginning with \"/\" and exactly one Host field.");
+        respond_error(request, 400, "malformed_request", none,
+                      "The request needs a path beginning with \"/\" and exactly one Host field.");
         return false;
     }
     enum guard_answer answer = guard_check(worker->settings, facts);
@@ -178,14 +178,14 @@ static bool passes(struct worker *worker, struct server_conn *request, const str
         return false;
     }
     if (facts->loop) {
-        reply_error(request, 508, "loop_detected", SLICE("x-should-retry: false\r\n"),
-                    "This request has passed this gateway before: SPAREKEY_UPSTREAM_URL leads "
-                    "back to the gateway itself.");
+        respond_error(request, 508, "loop_detected", SLICE("x-should-retry: false\r\n"),
+                      "This request has passed this gateway before: SPAREKEY_UPSTREAM_URL leads "
+                      "back to the gateway itself.");
         return false;
     }
     if (head->upgrade && slice_ieq(http_head_get(head, SLICE("upgrade")), SLICE("websocket"))) {
-        reply_error(request, 501, "websocket_not_supported", none,
-                    "WebSocket endpoints are not served by this version of the gateway.");
+        respond_error(request, 501, "websocket_not_supported", none,
+                      "WebSocket endpoints are not served by this version of the gateway.");
         return false;
     }
     return true;
@@ -203,8 +203,8 @@ static void on_head(struct server_conn *request, const struct http_head *head)
         return;
     }
     if (headers_upstream(head, slice_str(worker->shared->via), &fields, &facts) != STATUS_OK) {
-        reply_error(request, 503, "out_of_memory", slice_of(NULL, 0),
-                    "The gateway is out of memory for this request; try again.");
+        respond_error(request, 503, "out_of_memory", slice_of(NULL, 0),
+                      "The gateway is out of memory for this request; try again.");
     } else if (passes(worker, request, head, &facts)) {
         struct admission admission = {
             .path_suffix = suffix_of(collapse_slashes(head->target, &scratch)),
@@ -260,5 +260,5 @@ const struct server_ops router_ops = {
     .complete = on_complete,
     .gone = on_gone,
     .drained = on_drained,
-    .error = reply_server_error,
+    .error = respond_server_error,
 };

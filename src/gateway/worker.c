@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "gateway/exchange.h"
-#include "gateway/reply.h"
+#include "gateway/respond.h"
 #include "gateway/router.h"
 
 enum { HEAD_TIMEOUT_MS = 30000 };

@@ -541,6 +541,7 @@ void tls_session_feed(struct tls_session *session, const char *data, size_t len)
     if (session->in_len && session->conn->state == CONN_OPEN)
         hold(session, session->in, session->in_len);
     session->in_len = 0;
+    SSL_free_buffers(session->ssl); /* 16 KiB that a handshake's last message leaves behind */
 }
 
 bool tls_session_waiting(const struct tls_session *session)

@@ -1,4 +1,4 @@
-/* TLS contexts: what is trusted, what is offered. OpenSSL underneath, over memory BIOs. */
+/* TLS contexts: what is trusted, what is offered. OpenSSL underneath. */
 #ifndef SPAREKEY_NET_TLS_H
 #define SPAREKEY_NET_TLS_H
 

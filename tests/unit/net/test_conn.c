@@ -477,6 +477,53 @@ static void reset_sends_rst(void **state)
     end_free(end);
 }
 
+/* ---- out of memory ---- */
+
+static bool memory_is_gone;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return memory_is_gone ? NULL : __real_malloc(size);
+}
+
+static void no_memory_for_the_queue_is_an_end(void **state)
+{
+    (void)state;
+    static char block[8u << 20];
+    int peer;
+    struct end *end = end_with_peer(&peer);
+    memory_is_gone = true;
+    end_write(end, "taken by the socket", 19); /* needs none */
+    assert_int_equal(waiting_bytes(peer), 19);
+    end_write(end, block, sizeof block);
+    memory_is_gone = false;
+    end_write(end, "dropped", 7); /* after a gap in the stream nothing may follow */
+    assert_int_equal(end->conn.state, CONN_OPEN);
+    RUN_UNTIL(end->ended);
+    assert_int_equal(end->ended_as, STATUS_NO_MEMORY);
+    assert_int_equal(conn_queued(&end->conn), 0);
+    (void)close(peer);
+    end_free(end);
+}
+
+static void no_memory_to_linger_closes_at_once(void **state)
+{
+    (void)state;
+    int peer;
+    struct end *end = end_with_peer(&peer);
+    end_write(end, "answer", 6);
+    memory_is_gone = true;
+    conn_finish(&end->conn);
+    memory_is_gone = false;
+    RUN_UNTIL(end->closed);
+    assert_int_equal(waiting_bytes(peer), 6);
+    (void)close(peer);
+    end_free(end);
+}
+
 /* ---- the price of being idle ---- */
 
 static void an_idle_connection_owns_nothing(void **state)
@@ -526,6 +573,8 @@ int main(void)
         NET_TEST(finish_gives_up_on_a_peer_that_stays),
         NET_TEST(finish_gives_up_on_a_peer_that_does_not_read),
         NET_TEST(reset_sends_rst),
+        NET_TEST(no_memory_for_the_queue_is_an_end),
+        NET_TEST(no_memory_to_linger_closes_at_once),
         NET_TEST(an_idle_connection_owns_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,6 @@ void breaker_open(struct breaker *b, const struct verdict *verdict, const struct
 {
     breaker_enter(b, CIRCUIT_OPEN);
     remember(b, verdict, evidence);
-    b->suspect = KEY_NONE;
     b->witness = false;
     b->exponent = 0;
     b->since_ns = b->opened_ns = now_ns;
@@ -114,7 +113,7 @@ void breaker_prolong(struct breaker *b, const struct verdict *verdict,
     b->due_ns = now_ns + wait;
 }
 
-void breaker_suspect(struct breaker *b, key_id key, enum failure failure, int64_t now_ns)
+void breaker_suspect(struct breaker *b, uint64_t key, enum failure failure, int64_t now_ns)
 {
     b->suspect = key;
     b->witness = true;
@@ -123,7 +122,7 @@ void breaker_suspect(struct breaker *b, key_id key, enum failure failure, int64_
     b->due_ns = now_ns + BREAKER_SUSPICION_NS;
 }
 
-bool breaker_is_second(const struct breaker *b, key_id key, enum failure failure, int64_t now_ns)
+bool breaker_is_second(const struct breaker *b, uint64_t key, enum failure failure, int64_t now_ns)
 {
     return b->witness && b->suspect != key && b->reason == failure && now_ns < b->due_ns;
 }

@@ -55,8 +55,8 @@ struct breaker {
     uint8_t reason;              /* enum failure */
     uint8_t probe;               /* enum probe */
     uint8_t exponent;            /* openings in a row before this one */
-    key_id suspect;              /* CLOSED: the key that failed alone, else KEY_NONE */
     bool witness;                /* CLOSED: no success was heard since, so a second key is proof */
+    uint64_t suspect;            /* CLOSED: identity of the key that failed alone */
     int64_t due_ns;              /* OPEN: its end; CLOSED: end of suspicion; HALF_OPEN: when it is
                                     forgotten, if it is in the heap */
     int64_t since_ns;            /* left CLOSED */
@@ -84,11 +84,11 @@ void breaker_reopen(struct breaker *b, const struct verdict *verdict,
 void breaker_prolong(struct breaker *b, const struct verdict *verdict,
                      const struct evidence *evidence, struct rng *rng, int64_t now_ns);
 
-/* CLOSED: this key failed alone. */
-void breaker_suspect(struct breaker *b, key_id key, enum failure failure, int64_t now_ns);
+/* CLOSED: this key (by identity, which outlives a reload) failed alone. */
+void breaker_suspect(struct breaker *b, uint64_t key, enum failure failure, int64_t now_ns);
 
 /* Whether this failure of `key` is what the suspicion waited for. */
-bool breaker_is_second(const struct breaker *b, key_id key, enum failure failure, int64_t now_ns);
+bool breaker_is_second(const struct breaker *b, uint64_t key, enum failure failure, int64_t now_ns);
 
 /* Whether the one half-open lease is out and has not expired. */
 static inline bool breaker_leased(const struct breaker *b, int64_t now_ns)

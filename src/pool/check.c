@@ -67,10 +67,6 @@ static void check_breaker(const struct circuits *c, const struct breaker *b)
               circuit_name(b->state), timed ? "not" : "wrongly");
     INVARIANT(b->state == CIRCUIT_HALF_OPEN || b->lease == 0, "a lease on a %s breaker",
               circuit_name(b->state));
-    INVARIANT(b->state != CIRCUIT_CLOSED || b->suspect != KEY_NONE,
-              "a closed breaker without a suspect");
-    INVARIANT(b->state == CIRCUIT_CLOSED || b->suspect == KEY_NONE, "a %s breaker with a suspect",
-              circuit_name(b->state));
 }
 
 static void check_circuits(const struct circuits *c)

@@ -159,8 +159,7 @@ struct breaker *circuits_add(struct circuits *c, struct place place)
     b = take_memory(c);
     if (!b)
         return NULL;
-    *b = (struct breaker){
-        .place = place, .heap_index = HEAP_NONE, .state = CIRCUIT_CLOSED, .suspect = KEY_NONE};
+    *b = (struct breaker){.place = place, .heap_index = HEAP_NONE, .state = CIRCUIT_CLOSED};
     if (c->count >= c->bucket_count)
         grow_buckets(c);
     link_to_bucket(c, b);

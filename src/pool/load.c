@@ -17,6 +17,7 @@ struct stage {
     struct service *service;
     struct owner *org, *project; /* pinned; NULL while unknown */
     bool fresh;                  /* the key was made by this load */
+    bool stays;                  /* its owners are what they were */
 };
 
 struct staging {
@@ -108,7 +109,6 @@ static struct key *key_new(struct pool *pool, const struct key_spec *spec, struc
     if (!key)
         return NULL;
     key->node.kind = NODE_KEY;
-    key->node.suspect = KEY_NONE;
     key->service = service;
     key->identity = spec->identity;
     key->last_used_ns = -1;
@@ -152,6 +152,7 @@ static struct slice owner_wanted(struct slice configured, const struct owner *kn
 static enum status stage_key(struct pool *pool, struct stage *stage)
 {
     const struct key_spec *spec = stage->spec;
+    enum status status;
 
     stage->service = tree_service(pool, spec->service);
     if (!stage->service)
@@ -163,9 +164,11 @@ static enum status stage_key(struct pool *pool, struct stage *stage)
         stage->fresh = true;
     }
     stage->key->staged = true;
-    return tree_owners(pool, stage->service, owner_wanted(spec->organization, stage->key->org),
-                       owner_wanted(spec->project, stage->key->project), &stage->org,
-                       &stage->project);
+    status =
+        tree_owners(pool, stage->service, owner_wanted(spec->organization, stage->key->org),
+                    owner_wanted(spec->project, stage->key->project), &stage->org, &stage->project);
+    stage->stays = stage->org == stage->key->org && stage->project == stage->key->project;
+    return status;
 }
 
 static enum status stage_all(struct pool *pool, struct staging *staging,
@@ -231,6 +234,20 @@ static void install(struct pool *pool, struct staging *staging)
     }
 }
 
+/* A key with new owners goes to them. One that stays is left alone: when a sibling's settings
+ * name their project's organisation, it has been moved there by now. */
+static void settle_owners(struct pool *pool, struct stage *stage)
+{
+    struct key *key = stage->key;
+
+    if (stage->stays)
+        return;
+    if (key->project && !key->org && stage->org &&
+        slice_eq(owner_name(key->project), owner_name(stage->project)))
+        tree_adopt(pool, key->project, stage->org);
+    tree_rehome(pool, key, stage->project ? stage->project->org : stage->org, stage->project);
+}
+
 static void settle_key(struct pool *pool, struct stage *stage)
 {
     struct key *key = stage->key;
@@ -240,10 +257,7 @@ static void settle_key(struct pool *pool, struct stage *stage)
     key->configured_org = stage->spec->organization.len > 0;
     key->configured_project = stage->spec->project.len > 0;
     key->service = stage->service;
-    if (key->project && !key->org && stage->org &&
-        slice_eq(owner_name(key->project), owner_name(stage->project)))
-        tree_adopt(pool, key->project, stage->org);
-    tree_rehome(pool, key, stage->org, stage->project);
+    settle_owners(pool, stage);
     tree_refresh_key(pool, key);
     unpin(pool, stage);
 }

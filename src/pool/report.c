@@ -41,11 +41,11 @@ void circuit_opened(struct pool *pool, struct breaker *b)
     count_open(pool, b, +1);
 }
 
-void circuit_half_open(struct pool *pool, struct breaker *b, int64_t now_ns)
+void circuit_half_open(struct pool *pool, struct breaker *b)
 {
     breaker_enter(b, CIRCUIT_HALF_OPEN);
     if (scope_has_detail(b->place.scope)) {
-        b->due_ns = now_ns + FORGET_NS;
+        b->due_ns += FORGET_NS;
         circuits_schedule(&pool->circuits, b);
     } else {
         circuits_unschedule(&pool->circuits, b);
@@ -70,7 +70,7 @@ void circuit_close(struct pool *pool, struct breaker *b)
 static void apply_one(struct pool *pool, struct breaker *b, int64_t now_ns)
 {
     if (b->state == CIRCUIT_OPEN) {
-        circuit_half_open(pool, b, now_ns);
+        circuit_half_open(pool, b);
     } else if (breaker_leased(b, now_ns)) {
         b->due_ns = b->lease_until_ns;
         circuits_schedule(&pool->circuits, b);
@@ -160,7 +160,7 @@ static void hear_success(struct pool *pool, struct breaker *b, struct attempt *a
     (void)now_ns;
     if (b->state == CIRCUIT_CLOSED) {
         /* The suspect is cleared by itself; another key's success leaves it alone with the blame. */
-        if (b->suspect == attempt->key)
+        if (b->suspect == pool_key(pool, attempt->key)->identity)
             circuit_close(pool, b);
         else
             b->witness = false;
@@ -195,8 +195,10 @@ static void fail_closed(struct pool *pool, struct breaker *b, struct attempt *at
                         const struct verdict *verdict, const struct evidence *evidence,
                         int64_t now_ns)
 {
-    if (verdict->blame_on_second && !breaker_is_second(b, attempt->key, verdict->failure, now_ns)) {
-        breaker_suspect(b, attempt->key, verdict->failure, now_ns);
+    uint64_t key = pool_key(pool, attempt->key)->identity;
+
+    if (verdict->blame_on_second && !breaker_is_second(b, key, verdict->failure, now_ns)) {
+        breaker_suspect(b, key, verdict->failure, now_ns);
         circuits_schedule(&pool->circuits, b);
         return;
     }

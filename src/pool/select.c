@@ -116,7 +116,7 @@ static enum gate node_gate(const struct look *look, struct node *node, unsigned 
     if (node->seen == look->pool->stamp)
         return (enum gate)node->gate;
     node->seen = look->pool->stamp;
-    node->suspect = KEY_NONE;
+    node->suspects = false;
     for (; scopes; scopes &= scopes - 1) {
         enum scope scope = (enum scope)__builtin_ctz(scopes);
         struct breaker *b = breaker_at(look->pool, look->route, node, scope);
@@ -124,8 +124,10 @@ static enum gate node_gate(const struct look *look, struct node *node, unsigned 
             continue;
         if (breaker_gate(b, look->now_ns) > worst)
             worst = breaker_gate(b, look->now_ns);
-        if (b->state == CIRCUIT_CLOSED && look->now_ns < b->due_ns)
+        if (b->state == CIRCUIT_CLOSED && look->now_ns < b->due_ns) {
+            node->suspects = true;
             node->suspect = b->suspect;
+        }
     }
     node->gate = (uint8_t)worst;
     return worst;
@@ -158,19 +160,20 @@ static enum gate key_gate(const struct look *look, struct key *key)
     return worse(worst, node_gate(look, &look->pool->egress, EGRESS_SCOPES));
 }
 
-static bool node_suspects(const struct look *look, const struct node *node, key_id key)
+static bool node_suspects(const struct look *look, const struct node *node, const struct key *key)
 {
-    return node->breakers && node->seen == look->pool->stamp && node->suspect == key;
+    return node->breakers && node->seen == look->pool->stamp && node->suspects &&
+           node->suspect == key->identity;
 }
 
 /* Whether the last failure of its kind was this key's alone. After key_gate. */
 static bool key_suspected(const struct look *look, struct key *key)
 {
-    return node_suspects(look, &key->node, key->id) ||
-           node_suspects(look, key_project_node(key), key->id) ||
-           node_suspects(look, key_org_node(key), key->id) ||
-           node_suspects(look, &key->service->node, key->id) ||
-           node_suspects(look, &look->pool->egress, key->id);
+    return node_suspects(look, &key->node, key) ||
+           node_suspects(look, key_project_node(key), key) ||
+           node_suspects(look, key_org_node(key), key) ||
+           node_suspects(look, &key->service->node, key) ||
+           node_suspects(look, &look->pool->egress, key);
 }
 
 /* When the wait for the key's first answer ends; a time not after now: nobody waits. */
@@ -293,6 +296,8 @@ static bool may_stay(struct look *look, key_id prefer)
         return false;
     key = pool_key(look->pool, prefer);
     look->repeat = key->tried == look->pool->stamp;
+    if (key->position > 0 && !look->pool->options.fallback_enabled)
+        return false; /* switched off meanwhile */
     return key->position != POSITION_NONE && is_ready(look->pool, key->position) &&
            !key_avoided(look, key) && key_gate(look, key) < GATE_BUSY &&
            proof_until(look->pool, key) <= look->now_ns;

@@ -64,7 +64,7 @@ static inline struct key *pool_key(const struct pool *pool, key_id id)
 
 /* Changes a breaker's state or end through one of these, so that bits, heap and epoch follow. */
 void circuit_opened(struct pool *pool, struct breaker *b);
-void circuit_half_open(struct pool *pool, struct breaker *b, int64_t now_ns);
+void circuit_half_open(struct pool *pool, struct breaker *b);
 void circuit_close(struct pool *pool, struct breaker *b);
 
 /* Half-opens what is due, forgets what nobody asks for. */

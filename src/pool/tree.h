@@ -28,7 +28,8 @@ struct node {
     uint64_t seen;
     uint64_t taboo; /* the selection for which everything below is out of the question */
     uint32_t open;  /* OPEN breakers here that stop every request of every key below */
-    key_id suspect;
+    bool suspects;  /* a breaker here holds `suspect` to have failed alone */
+    uint64_t suspect;
     uint8_t kind;
     uint8_t gate;
 };

@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 BUILD  ?= build
 SPAREKEY = $(BUILD)/sparekey
 
-.PHONY: all demo run test test-asan test-tsan bench bench-pool install format lint clean deps-build
+.PHONY: all demo run test test-asan test-tsan bench bench-pool install format lint clean deps-build deps-test
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -29,13 +29,16 @@ demo: all
 run: all
 	@$(SPAREKEY) serve
 
-test: deps-build
+deps-test:
+	@./tools/install-deps test
+
+test: deps-test
 	@./tests/run
 
-test-asan: deps-build
+test-asan: deps-test
 	@./tests/run --sanitize address,undefined
 
-test-tsan: deps-build
+test-tsan: deps-test
 	@./tests/run --sanitize thread
 
 bench: all

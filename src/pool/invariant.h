@@ -3,9 +3,13 @@
 #ifndef SPAREKEY_POOL_INVARIANT_H
 #define SPAREKEY_POOL_INVARIANT_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Writes the message to standard error and aborts. */
-_Noreturn void invariant_broken(const char *format, ...)
-    __attribute__((format(printf, 1, 2), cold));
+void invariant_broken(const char *format, ...)
+    __attribute__((format(printf, 1, 2), cold, noreturn));
 
 #define INVARIANT(holds, ...)                                                                      \
     do {                                                                                           \
@@ -13,4 +17,7 @@ _Noreturn void invariant_broken(const char *format, ...)
             invariant_broken(__VA_ARGS__);                                                         \
     } while (0)
 
+#ifdef __cplusplus
+}
+#endif
 #endif

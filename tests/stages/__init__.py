@@ -16,7 +16,7 @@ TEST_SECONDS = 60  # for one end-to-end test without a sanitizer
 
 def run_lint(context):
     """tests/lint/run speaks TAP."""
-    command = [sys.executable, prepare.TESTS / "lint/run"]
+    command = [sys.executable, prepare.TESTS / "lint/run", "--build", context.build]
     done = subprocess.run(command + (["-k", context.pattern] if context.pattern else []),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return read_tap(done.stdout, "lint", done.returncode == 0)

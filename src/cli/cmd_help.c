@@ -6,10 +6,10 @@ enum { HELP_MAX_BYTES = 1 << 20 };
 
 static enum status write_overview(struct buffer *out)
 {
-    enum status status = buffer_printf(
-        out, HELP_MAX_BYTES,
-        "Sparekey keeps an application talking to OpenAI when a key does not.\n\n"
-        "usage: sparekey COMMAND [OPTIONS]\n\n");
+    enum status status =
+        buffer_printf(out, HELP_MAX_BYTES,
+                      "Sparekey keeps an application talking to OpenAI when a key does not.\n\n"
+                      "usage: sparekey COMMAND [OPTIONS]\n\n");
 
     for (const struct command *c = command_table; c->name && status == STATUS_OK; c++)
         status = buffer_printf(out, HELP_MAX_BYTES, "  %-9s %s\n", c->name, c->summary);

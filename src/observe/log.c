@@ -71,8 +71,12 @@ static void add_text(struct line *line, const char *text)
 static size_t character_len(struct slice s)
 {
     const unsigned char *b = (const unsigned char *)s.ptr;
-    size_t len = b[0] < 0x80 ? 1 : b[0] < 0xc2 ? 0 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3
-                 : b[0] < 0xf5 ? 4 : 0;
+    size_t len = b[0] < 0x80   ? 1
+                 : b[0] < 0xc2 ? 0
+                 : b[0] < 0xe0 ? 2
+                 : b[0] < 0xf0 ? 3
+                 : b[0] < 0xf5 ? 4
+                               : 0;
 
     if (len > s.len)
         return 0;

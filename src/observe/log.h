@@ -23,7 +23,8 @@ enum log_severity { LOG_SEVERITY_ERROR, LOG_SEVERITY_WARN, LOG_SEVERITY_INFO, LO
 struct log;
 
 /* `fd` stays the caller's. STATUS_NO_MEMORY. */
-NODISCARD enum status log_new(int fd, enum log_severity least, struct log **ret_log);
+NODISCARD
+enum status log_new(int fd, enum log_severity least, struct log **ret_log);
 void log_free(struct log *log);
 void log_set_least(struct log *log, enum log_severity least);
 

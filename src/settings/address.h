@@ -15,12 +15,14 @@ extern "C" {
 /* Strings go into `arena`. STATUS_INVALID with what is wrong in `*ret_why` (static storage, does
  * not quote the text); STATUS_NO_MEMORY. RFC 3986 §3, of it what a base URL may have: no
  * credentials, no query, no fragment. */
-NODISCARD enum status url_parse(struct slice text, struct arena *arena, const char **ret_why,
-                                struct service_url *ret_url);
+NODISCARD
+enum status url_parse(struct slice text, struct arena *arena, const char **ret_why,
+                      struct service_url *ret_url);
 
 /* Numeric addresses and "localhost"; a port alone means 127.0.0.1. Same errors. */
-NODISCARD enum status listen_parse(struct slice text, struct arena *arena, const char **ret_why,
-                                   struct listen_address *ret_address);
+NODISCARD
+enum status listen_parse(struct slice text, struct arena *arena, const char **ret_why,
+                         struct listen_address *ret_address);
 
 /* Whether only this machine reaches the address. */
 bool listen_is_loopback(const struct listen_address *address);

@@ -90,9 +90,8 @@ static void describe_option(struct writer *w, const struct loaded *loaded, enum 
     char place[ORIGIN_TEXT_MAX];
     struct buffer value = {0};
 
-    enum status status = option->flags & SECRET
-                             ? format_secret(id, &loaded->settings, &value)
-                             : value_format(option, &loaded->settings, &value);
+    enum status status = option->flags & SECRET ? format_secret(id, &loaded->settings, &value)
+                                                : value_format(option, &loaded->settings, &value);
     if (status != STATUS_OK)
         w->status = status;
     else if (value.len)

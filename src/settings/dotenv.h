@@ -17,9 +17,9 @@ extern "C" {
 #endif
 
 struct dotenv {
-    struct slice rest;    /* what is still to be read */
-    unsigned line;        /* of what is read next, from 1 */
-    struct arena *arena;  /* unescaped values go here; the others point into the text */
+    struct slice rest;   /* what is still to be read */
+    unsigned line;       /* of what is read next, from 1 */
+    struct arena *arena; /* unescaped values go here; the others point into the text */
 };
 
 struct dotenv_line {

@@ -150,7 +150,7 @@ static char *source_text(struct collection *c, const struct origin *origin)
 
 struct numbered {
     uint64_t number; /* 0 = the primary */
-    size_t order;    /* among the entries: the later is the stronger */
+    size_t order;    /* among the entries: of one rank, the later is the stronger */
     const struct entry *entry;
 };
 
@@ -162,6 +162,8 @@ static int compare_numbered(const void *left, const void *right)
         return a->number < b->number ? -1 : 1;
     if (a->entry->name.len != b->entry->name.len) /* _1 before _01 */
         return a->entry->name.len < b->entry->name.len ? -1 : 1;
+    if (a->entry->origin.rank != b->entry->origin.rank)
+        return a->entry->origin.rank > b->entry->origin.rank ? -1 : 1;
     return a->order > b->order ? -1 : a->order < b->order;
 }
 
@@ -193,6 +195,9 @@ static enum status add_variable(struct collection *c, const struct entry *entry)
     key.source = source_text(c, &entry->origin);
     if (!key.name || !key.source)
         return STATUS_NO_MEMORY;
+    struct origin *origin = &c->l->loaded->origins[option_find(entry->name, false)];
+    if (origin->rank == ORIGIN_DEFAULT) /* of the series, its first member's */
+        *origin = entry->origin;
     enum status status = loading_put_secret(c->l, entry, value, &key.secret);
     return status == STATUS_OK ? add_key(c, &entry->origin, &key) : status;
 }
@@ -209,7 +214,6 @@ static size_t find_variables(struct collection *c, struct numbered *out)
             continue;
         if (id == OPTION_FALLBACK_KEY && !read_suffix(c, entry, &item.number))
             continue;
-        c->l->loaded->origins[id] = entry->origin;
         out[count++] = item;
     }
     return count;

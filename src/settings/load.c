@@ -265,8 +265,8 @@ static enum status read_dotenv(struct loading *l, struct slice name, enum origin
     bool found = false, no_memory = false;
     struct origin origin = {rank, 0, keep_name(l, name)};
 
-    enum status status = origin.file ? read_file(l, origin.file, by, &text, &found)
-                                     : STATUS_NO_MEMORY;
+    enum status status =
+        origin.file ? read_file(l, origin.file, by, &text, &found) : STATUS_NO_MEMORY;
     if (status == STATUS_OK && found) {
         dotenv_init(&dotenv, buffer_slice(&text), &l->scratch);
         while (status == STATUS_OK && dotenv_next(&dotenv, &line, &no_memory))

@@ -66,7 +66,7 @@ enum yaml_key_field {
 #define X(id, name) YAML_KEY_##id,
     YAML_KEY_FIELDS(X)
 #undef X
-    YAML_KEY_FIELD_COUNT,
+        YAML_KEY_FIELD_COUNT,
 };
 
 struct yaml_key {
@@ -79,7 +79,7 @@ struct loading {
     struct vault *vault;
     struct reporter reporter;
     struct arena scratch;
-    struct entry *entries; /* weakest first; of one rank, the later wins */
+    struct entry *entries; /* of one rank, the later wins */
     size_t entry_count, entry_capacity;
     struct yaml_key *yaml_keys;
     size_t yaml_key_count, yaml_key_capacity;
@@ -87,10 +87,12 @@ struct loading {
 };
 
 /* Grows `*array` of objects of `size` bytes to hold one more than `count`. */
-NODISCARD enum status array_grow(void *array, size_t *capacity, size_t count, size_t size);
+NODISCARD
+enum status array_grow(void *array, size_t *capacity, size_t count, size_t size);
 
-NODISCARD enum status loading_add(struct loading *l, struct slice name, struct slice value,
-                                  const struct origin *origin);
+NODISCARD
+enum status loading_add(struct loading *l, struct slice name, struct slice value,
+                        const struct origin *origin);
 
 /* The strongest entry of this name with a value; from the command line also without. Or NULL. */
 const struct entry *loading_find(const struct loading *l, struct slice name);
@@ -99,8 +101,9 @@ const struct entry *loading_find(const struct loading *l, struct slice name);
 char *loading_path(struct loading *l, struct slice path);
 
 /* Takes `value` into the vault, and notes it when it came by the environment. */
-NODISCARD enum status loading_put_secret(struct loading *l, const struct entry *entry,
-                                         struct slice value, struct secret **ret_secret);
+NODISCARD
+enum status loading_put_secret(struct loading *l, const struct entry *entry, struct slice value,
+                               struct secret **ret_secret);
 
 /* What makes `value` unfit as a key or token, or NULL. Never quotes it. */
 const char *secret_problem(struct slice value);
@@ -109,22 +112,27 @@ const char *secret_problem(struct slice value);
 
 /* Reads options into entries; stops at "--" or the first other argument, which goes to
  * `*ret_rest`; with `ret_rest` NULL it is an error. */
-NODISCARD enum status arguments_read(struct loading *l, char **arguments, char ***ret_rest);
+NODISCARD
+enum status arguments_read(struct loading *l, char **arguments, char ***ret_rest);
 
 /* Reads the text of a YAML file into entries and yaml_keys. */
-NODISCARD enum status yaml_read(struct loading *l, struct slice text, const char *file);
+NODISCARD
+enum status yaml_read(struct loading *l, struct slice text, const char *file);
 
 /* ---- results ---------------------------------------------------------------------------------- */
 
-NODISCARD enum status keys_collect(struct loading *l);
-NODISCARD enum status tokens_collect(struct loading *l);
+NODISCARD
+enum status keys_collect(struct loading *l);
+NODISCARD
+enum status tokens_collect(struct loading *l);
 
 /* Calls `take` for each line of the file that is neither blank nor a comment, trimmed; the line is
  * wiped afterwards. A file that cannot be read is reported under `option`. */
 typedef enum status line_taker(struct loading *l, const struct entry *option, unsigned line,
                                struct slice text, void *context);
-NODISCARD enum status secret_lines(struct loading *l, const struct entry *option, line_taker *take,
-                                   void *context);
+NODISCARD
+enum status secret_lines(struct loading *l, const struct entry *option, line_taker *take,
+                         void *context);
 
 #ifdef __cplusplus
 }

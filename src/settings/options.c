@@ -14,9 +14,10 @@ static const char *const log_level_names[] = {
 
 const struct option option_table[OPTION_IDS] = {
 #define X(id, name, type, unit, min, max, standard, choices, flags, field, group, help)            \
-    [OPTION_##id] = {name,    OPTION_##type, unit,  min,                                           \
-                     max,     standard,      choices, flags,                                       \
-                     offsetof(struct settings, field), group, help},
+    [OPTION_##id] = {name,    OPTION_##type, unit,                                                 \
+                     min,     max,           standard,                                             \
+                     choices, flags,         offsetof(struct settings, field),                     \
+                     group,   help},
     OPTION_TABLE(X)
 #undef X
 };
@@ -43,11 +44,8 @@ OPTION_TABLE(X)
 #undef X
 
 const char *const option_group_titles[OPTION_GROUPS] = {
-    [GROUP_KEYS] = "Keys and upstream",
-    [GROUP_GATEWAY] = "Gateway",
-    [GROUP_TIMES] = "Times",
-    [GROUP_LIMITS] = "Limits",
-    [GROUP_OTHER] = "Other",
+    [GROUP_KEYS] = "Keys and upstream", [GROUP_GATEWAY] = "Gateway", [GROUP_TIMES] = "Times",
+    [GROUP_LIMITS] = "Limits",          [GROUP_OTHER] = "Other",
 };
 
 /* Whether `name` is the option's, or a later member of its series ("…_FALLBACK_17"). What the

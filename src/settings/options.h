@@ -69,7 +69,7 @@ enum {
       "certificates trusted besides the system's, in PEM form")                                    \
     X(LISTEN, "SPAREKEY_LISTEN", ADDRESS, NULL, 0, 0, "127.0.0.1:7539", NULL, 0, listen,           \
       GROUP_GATEWAY, "where the gateway listens; port 0 = any free one")                           \
-    X(WORKERS, "SPAREKEY_WORKERS", COUNT, NULL, 0, 256, "0", NULL, 0, workers, GROUP_GATEWAY,     \
+    X(WORKERS, "SPAREKEY_WORKERS", COUNT, NULL, 0, 256, "0", NULL, 0, workers, GROUP_GATEWAY,      \
       "threads that serve; 0 = one per processor")                                                 \
     X(CLIENT_TOKENS, "SPAREKEY_CLIENT_TOKENS", TOKENS, NULL, 0, 0, NULL, NULL,                     \
       RELOADABLE | SECRET, client_tokens, GROUP_GATEWAY,                                           \
@@ -121,7 +121,7 @@ enum option_id {
 #define X(id, ...) OPTION_##id,
     OPTION_TABLE(X)
 #undef X
-    OPTION_IDS, /* how many there are */
+        OPTION_IDS, /* how many there are */
 };
 
 struct option {

@@ -10,9 +10,12 @@ enum { MESSAGE_MAX = 1024, REPORT_MAX_BYTES = 1 << 20 };
 const char *origin_text(const struct origin *origin, char out[ORIGIN_TEXT_MAX])
 {
     static const char *const places[] = {
-        [ORIGIN_DEFAULT] = "default",   [ORIGIN_YAML] = "sparekey.yaml",
-        [ORIGIN_DOTENV] = ".env",       [ORIGIN_DOTENV_LOCAL] = ".env.local",
-        [ORIGIN_ENVIRONMENT] = "environment", [ORIGIN_ARGUMENTS] = "command line",
+        [ORIGIN_DEFAULT] = "default",
+        [ORIGIN_YAML] = "sparekey.yaml",
+        [ORIGIN_DOTENV] = ".env",
+        [ORIGIN_DOTENV_LOCAL] = ".env.local",
+        [ORIGIN_ENVIRONMENT] = "environment",
+        [ORIGIN_ARGUMENTS] = "command line",
     };
     const char *place = origin->file ? origin->file : places[origin->rank];
 
@@ -52,7 +55,7 @@ const char *report_quote(struct slice value, bool secret, char out[REPORT_QUOTE_
     return out;
 }
 
-static void __attribute__((format(printf, 4, 0)))
+static void __attribute__((format(printf, 4, 0), nonnull(4)))
 write_line(struct buffer *out, const struct origin *origin, const char *name, const char *format,
            va_list args)
 {

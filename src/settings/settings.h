@@ -35,18 +35,18 @@ struct service_url {
 
 /* Longest "address" in a listen setting. */
 struct listen_address {
-    char *host; /* "127.0.0.1", "::1", "0.0.0.0" */
+    char *host;    /* "127.0.0.1", "::1", "0.0.0.0" */
     uint16_t port; /* 0 = any free one */
 };
 
 struct key_setting {
-    char *name;   /* "OPENAI_API_KEY", "OPENAI_API_KEY_FALLBACK_3", "keys.txt:17" */
-    char *source; /* "environment", ".env.local:4", "sparekey.yaml:12" */
-    struct secret *secret;      /* one reference */
-    struct service_url *service;/* NULL = the default upstream */
+    char *name;                  /* "OPENAI_API_KEY", "OPENAI_API_KEY_FALLBACK_3", "keys.txt:17" */
+    char *source;                /* "environment", ".env.local:4", "sparekey.yaml:12" */
+    struct secret *secret;       /* one reference */
+    struct service_url *service; /* NULL = the default upstream */
     char *organization, *project, *auth_header; /* NULL = not configured */
-    char **models;                          /* the only ones it may serve, NULL-terminated; NULL = all */
-    uint32_t weight, max_in_flight;         /* 1 and 0 (no cap) unless configured */
+    char **models;                  /* the only ones it may serve, NULL-terminated; NULL = all */
+    uint32_t weight, max_in_flight; /* 1 and 0 (no cap) unless configured */
 };
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -56,33 +56,34 @@ struct settings {
     struct key_setting *keys;
     size_t key_count;
 
-    bool fallback_enabled;         /* OPENAI_FALLBACK_ENABLED */
-    bool rotation_enabled;         /* OPENAI_KEY_ROTATION_ENABLED */
-    int64_t health_interval_ms;    /* OPENAI_HEALTH_CHECK_INTERVAL, 0 = off */
-    enum strategy strategy;        /* SPAREKEY_STRATEGY */
+    bool fallback_enabled;      /* OPENAI_FALLBACK_ENABLED */
+    bool rotation_enabled;      /* OPENAI_KEY_ROTATION_ENABLED */
+    int64_t health_interval_ms; /* OPENAI_HEALTH_CHECK_INTERVAL, 0 = off */
+    enum strategy strategy;     /* SPAREKEY_STRATEGY */
 
-    struct service_url upstream;   /* SPAREKEY_UPSTREAM_URL */
-    char *ca_file;                 /* SPAREKEY_CA_FILE: certificates trusted besides the system's; NULL */
-    struct listen_address listen;  /* SPAREKEY_LISTEN */
-    uint32_t workers;              /* SPAREKEY_WORKERS, 0 = one per processor */
+    struct service_url upstream; /* SPAREKEY_UPSTREAM_URL */
+    char *ca_file; /* SPAREKEY_CA_FILE: certificates trusted besides the system's; NULL */
+    struct listen_address listen; /* SPAREKEY_LISTEN */
+    uint32_t workers;             /* SPAREKEY_WORKERS, 0 = one per processor */
 
     struct secret **client_tokens; /* SPAREKEY_CLIENT_TOKENS and _FILE */
     size_t client_token_count;
-    struct secret *admin_token;    /* SPAREKEY_ADMIN_TOKEN or NULL */
+    struct secret *admin_token; /* SPAREKEY_ADMIN_TOKEN or NULL */
 
     int64_t drain_timeout_ms;      /* SPAREKEY_DRAIN_TIMEOUT */
     int64_t connect_timeout_ms;    /* SPAREKEY_CONNECT_TIMEOUT, 10 s: TCP and TLS together */
     int64_t first_byte_timeout_ms; /* SPAREKEY_FIRST_BYTE_TIMEOUT, 600 s */
-    int64_t idle_timeout_ms;       /* SPAREKEY_STREAM_IDLE_TIMEOUT, 300 s between bytes of an answer */
-    int64_t request_timeout_ms;    /* SPAREKEY_REQUEST_TIMEOUT, 600 s: the plan's deadline */
-    int64_t client_timeout_ms;     /* SPAREKEY_CLIENT_TIMEOUT, 60 s: to send a head, or the next bytes of a body */
-    int64_t keepalive_ms;          /* SPAREKEY_KEEPALIVE, 120 s: idle client connection */
-    int64_t stream_hold_ms;        /* SPAREKEY_STREAM_HOLD, 2 s */
-    int64_t proof_wait_ms;         /* SPAREKEY_PROOF_WAIT, 300 ms; pool_options.proof_wait_ns */
-    uint64_t max_body_bytes;       /* SPAREKEY_MAX_BODY, 64 MiB */
-    uint32_t max_connections;      /* SPAREKEY_MAX_CONNECTIONS, of clients, all workers together */
-    enum log_level log_level;      /* SPAREKEY_LOG_LEVEL */
-    char *text_model, *image_model;/* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
+    int64_t idle_timeout_ms;    /* SPAREKEY_STREAM_IDLE_TIMEOUT, 300 s between bytes of an answer */
+    int64_t request_timeout_ms; /* SPAREKEY_REQUEST_TIMEOUT, 600 s: the plan's deadline */
+    int64_t
+        client_timeout_ms; /* SPAREKEY_CLIENT_TIMEOUT, 60 s: to send a head, or the next bytes of a body */
+    int64_t keepalive_ms;           /* SPAREKEY_KEEPALIVE, 120 s: idle client connection */
+    int64_t stream_hold_ms;         /* SPAREKEY_STREAM_HOLD, 2 s */
+    int64_t proof_wait_ms;          /* SPAREKEY_PROOF_WAIT, 300 ms; pool_options.proof_wait_ns */
+    uint64_t max_body_bytes;        /* SPAREKEY_MAX_BODY, 64 MiB */
+    uint32_t max_connections;       /* SPAREKEY_MAX_CONNECTIONS, of clients, all workers together */
+    enum log_level log_level;       /* SPAREKEY_LOG_LEVEL */
+    char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
     /* The files as named; NULL when not. What they hold is in the fields above. */
     char *keys_file, *client_tokens_file, *config_file, *env_file;
@@ -90,9 +91,10 @@ struct settings {
 
 /* Where to look. Tests point these at their own places. */
 struct settings_sources {
-    char **arguments;       /* options of the command line after the subcommand, NULL-terminated; may be NULL */
-    char **environment;     /* NULL-terminated, as environ; may be NULL */
-    const char *directory;  /* of .env.local, .env and sparekey.yaml, and what relative paths are
+    char **
+        arguments; /* options of the command line after the subcommand, NULL-terminated; may be NULL */
+    char **environment;    /* NULL-terminated, as environ; may be NULL */
+    const char *directory; /* of .env.local, .env and sparekey.yaml, and what relative paths are
                                relative to; NULL = none of them */
     const struct settings *previous; /* on a reload: the settings before. A secret variable that
                                         settings_wipe_environment has emptied since keeps the value
@@ -112,9 +114,10 @@ void settings_report_clear(struct settings_report *report);
  * once. STATUS_NO_MEMORY. No key at all is not an error here: serve says it in its own words.
  * `ret_rest`, when not NULL, receives the first argument that is not an option (for exec's
  * command): a pointer into sources->arguments, or NULL. */
-NODISCARD enum status settings_load(const struct settings_sources *sources, struct vault *vault,
-                                    struct settings_report *report, char ***ret_rest,
-                                    struct settings **ret_settings);
+NODISCARD
+enum status settings_load(const struct settings_sources *sources, struct vault *vault,
+                          struct settings_report *report, char ***ret_rest,
+                          struct settings **ret_settings);
 
 struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings *settings); /* NULL is allowed */
@@ -130,12 +133,15 @@ bool settings_servable(const struct settings *settings, struct buffer *out);
 
 /* The text of `sparekey config`: every option, its effective value (secrets masked), where it came
  * from; then every key masked. And of the options part of --help. */
-NODISCARD enum status settings_describe(const struct settings *settings, struct buffer *out);
-NODISCARD enum status settings_help(struct buffer *out);
+NODISCARD
+enum status settings_describe(const struct settings *settings, struct buffer *out);
+NODISCARD
+enum status settings_help(struct buffer *out);
 
 /* A sample file with every option at its default, each commented out. */
 enum sample_form { SAMPLE_ENV, SAMPLE_YAML };
-NODISCARD enum status settings_sample(enum sample_form form, struct buffer *out);
+NODISCARD
+enum status settings_sample(enum sample_form form, struct buffer *out);
 
 #ifdef __cplusplus
 }

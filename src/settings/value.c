@@ -27,7 +27,10 @@ static const struct unit size_units[] = {
 enum status value_bool(struct slice text, bool *ret)
 {
     static const char *const words[][2] = {
-        {"false", "true"}, {"0", "1"}, {"no", "yes"}, {"off", "on"},
+        {"false", "true"},
+        {"0", "1"},
+        {"no", "yes"},
+        {"off", "on"},
     };
 
     for (size_t i = 0; i < COUNT_OF(words); i++) {
@@ -136,7 +139,9 @@ void value_expected(const struct option *option, char out[EXPECTED_MAX])
     case OPTION_DURATION:
     case OPTION_SIZE: expect_range(option, out); return;
     case OPTION_CHOICE: expect_choice(option, out); return;
-    case OPTION_TEXT: (void)snprintf(out, EXPECTED_MAX, "a name without control characters"); return;
+    case OPTION_TEXT:
+        (void)snprintf(out, EXPECTED_MAX, "a name without control characters");
+        return;
     case OPTION_PATH: (void)snprintf(out, EXPECTED_MAX, "the path of a file"); return;
     case OPTION_URL: (void)snprintf(out, EXPECTED_MAX, URL_EXPECTED); return;
     case OPTION_ADDRESS: (void)snprintf(out, EXPECTED_MAX, LISTEN_EXPECTED); return;

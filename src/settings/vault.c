@@ -31,8 +31,9 @@
 #include "base/hash.h"
 
 enum {
-    GRAIN = 16,                 /* secrets are sized in steps of this */
-    FIRST_REGION_BYTES = 16384, /* a handful of keys fits the smallest usual RLIMIT_MEMLOCK, 64 KiB */
+    GRAIN = 16, /* secrets are sized in steps of this */
+    FIRST_REGION_BYTES =
+        16384, /* a handful of keys fits the smallest usual RLIMIT_MEMLOCK, 64 KiB */
     LARGEST_REGION_BYTES = 1 << 20,
     FIRST_BUCKETS = 64,
 };

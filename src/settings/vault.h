@@ -29,7 +29,8 @@ struct vault;
 
 /* STATUS_NO_MEMORY. A locking limit (RLIMIT_MEMLOCK) that is too low is not an error: the pages
  * stay unlocked and vault_locked says so. */
-NODISCARD enum status vault_new(struct vault **ret_vault);
+NODISCARD
+enum status vault_new(struct vault **ret_vault);
 
 /* Wipes and frees everything; no secret of it may be in use any more. NULL is allowed. */
 void vault_free(struct vault *vault);
@@ -38,7 +39,8 @@ bool vault_locked(const struct vault *vault);
 
 /* Copies `bytes` (1 … SECRET_MAX_BYTES) in, or finds the same bytes already there; either way one
  * reference is the caller's. STATUS_NO_MEMORY, STATUS_LIMIT. */
-NODISCARD enum status vault_put(struct vault *vault, struct slice bytes, struct secret **ret_secret);
+NODISCARD
+enum status vault_put(struct vault *vault, struct slice bytes, struct secret **ret_secret);
 
 struct secret *secret_ref(struct secret *secret);
 

@@ -151,8 +151,7 @@ static enum status read_field(struct walk *w, const yaml_node_t *name, const yam
         return STATUS_OK;
     }
     *entry = (struct entry){slice_str(field_names[field]), {NULL, 0}, origin};
-    return go_on(
-        read_value(w, value, field_names[field], field == YAML_KEY_MODELS, &entry->value));
+    return go_on(read_value(w, value, field_names[field], field == YAML_KEY_MODELS, &entry->value));
 }
 
 static enum status read_key(struct walk *w, const yaml_node_t *node)

@@ -1,8 +1,10 @@
 /* The vault: what it keeps, what it finds again, and that what it drops is gone. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <pthread.h>
@@ -122,8 +124,8 @@ static void compares(void **state)
         const char *presented;
         bool equal;
     } rows[] = {
-        {"token-1", true},  {"token-2", false}, {"token-", false}, {"token-11", false},
-        {"", false},        {"Token-1", false}, {"token-1token-1", false},
+        {"token-1", true}, {"token-2", false}, {"token-", false},         {"token-11", false},
+        {"", false},       {"Token-1", false}, {"token-1token-1", false},
     };
     struct secret *secret = put(*state, "token-1");
 

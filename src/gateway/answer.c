@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "gateway/respond.h"
 #include "openai/error_body.h"
 
@@ -11,32 +12,38 @@ enum {
     TRAIL_MAX = 16, /* attempts named in x-sparekey-trail */
 };
 
+static void put_trail(struct text *t, const struct plan *plan)
+{
+    unsigned named = 0;
+
+    for (unsigned i = 0; i < plan->attempt_count && named < TRAIL_MAX; i++) {
+        if (plan->attempts[i].failure == FAILURE_NONE)
+            continue;
+        text_put(t, named++ ? SLICE(",") : SLICE("x-sparekey-trail: "));
+        text_put_str(t, failure_name(plan->attempts[i].failure));
+    }
+    if (named)
+        text_put(t, SLICE("\r\n"));
+}
+
 /* x-sparekey-key, -attempts and -trail. */
 static enum status add_own_fields(struct exchange *x, struct buffer *fields, bool no_retry)
 {
-    const struct plan *plan = &x->plan;
-    /* An attempt in flight is not in the trail yet. */
-    unsigned attempts = plan->attempt_count + (x->phase == PHASE_HOLDING ? 1 : 0);
-    enum status status = STATUS_OK;
+    struct text t = text_into(fields, EXCHANGE_FIELDS_MAX);
 
-    if (x->key)
-        status = buffer_printf(fields, EXCHANGE_FIELDS_MAX, "x-sparekey-key: %s\r\n", x->key->mask);
-    if (status == STATUS_OK)
-        status =
-            buffer_printf(fields, EXCHANGE_FIELDS_MAX, "x-sparekey-attempts: %u\r\n", attempts);
-    for (unsigned i = 0, named = 0; i < plan->attempt_count && status == STATUS_OK; i++) {
-        if (plan->attempts[i].failure == FAILURE_NONE || named == TRAIL_MAX)
-            continue;
-        status = buffer_printf(
-            fields, EXCHANGE_FIELDS_MAX, "%s%s",
-            named++ ? "," : "x-sparekey-trail: ", failure_name(plan->attempts[i].failure));
-        bool last = i + 1 == plan->attempt_count || named == TRAIL_MAX;
-        if (status == STATUS_OK && last)
-            status = buffer_append(fields, SLICE("\r\n"), EXCHANGE_FIELDS_MAX);
+    if (x->key) {
+        text_put(&t, SLICE("x-sparekey-key: "));
+        text_put_str(&t, x->key->mask);
+        text_put(&t, SLICE("\r\n"));
     }
-    if (status == STATUS_OK && no_retry)
-        status = buffer_append(fields, SLICE("x-should-retry: false\r\n"), EXCHANGE_FIELDS_MAX);
-    return status;
+    text_put(&t, SLICE("x-sparekey-attempts: "));
+    /* An attempt in flight is not in the trail yet. */
+    text_put_number(&t, x->plan.attempt_count + (x->phase == PHASE_HOLDING ? 1 : 0));
+    text_put(&t, SLICE("\r\n"));
+    put_trail(&t, &x->plan);
+    if (no_retry)
+        text_put(&t, SLICE("x-should-retry: false\r\n"));
+    return t.status;
 }
 
 /* Without memory for our own fields the answer goes out without them. */
@@ -50,61 +57,52 @@ static void add_fields_or_leave(struct exchange *x, struct buffer *fields, bool 
 void answer_commit(struct exchange *x)
 {
     struct owner owner = attempt_owner(x);
+    struct workspace *ws = x->ws;
 
     net_timer_stop(&x->worker->loop, &x->timer);
-    add_fields_or_leave(x, &x->fields, false);
+    add_fields_or_leave(x, &ws->held_fields, false);
     keyring_proven(exchange_ring(x), &x->plan, &owner, exchange_now(x));
     x->phase = PHASE_FLOWING;
-    server_reply_head(x->request, x->status, buffer_slice(&x->fields), x->content_length);
-    server_reply_body(x->request, x->held.data, x->held.len);
-    buffer_clear(&x->held);
-    buffer_clear(&x->fields);
-    free(x->hints);
-    x->hints = NULL;
+    server_reply_head(x->request, x->status, buffer_slice(&ws->held_fields), x->content_length);
+    server_reply_body(x->request, ws->held.data, ws->held.len);
+    ws->held.len = 0;
     exchange_free_kept(x);
     if (upstream_release_request(&x->call))
-        exchange_free_request(x);
+        exchange_release_workspace(x);
 }
 
 void answer_deliver(struct exchange *x)
 {
     struct owner owner = attempt_owner(x);
+    struct server_conn *request = x->request;
+    struct workspace *ws = x->ws;
 
     net_timer_stop(&x->worker->loop, &x->timer);
-    add_fields_or_leave(x, &x->fields, false);
+    add_fields_or_leave(x, &ws->held_fields, false);
     keyring_succeed(exchange_ring(x), &x->plan, &owner, exchange_now(x));
-
-    struct server_conn *request = x->request;
-    struct buffer fields = x->fields, held = x->held;
-    int status = x->status;
-    int64_t length = x->head_method ? x->content_length : (int64_t)held.len;
-    x->fields = x->held = (struct buffer){0};
+    server_reply_head(request, x->status, buffer_slice(&ws->held_fields),
+                      x->head_method ? x->content_length : (int64_t)ws->held.len);
+    server_reply_body(request, ws->held.data, ws->held.len);
     exchange_end(x);
     request->user = NULL;
-    server_reply_head(request, status, buffer_slice(&fields), length);
-    server_reply_body(request, held.data, held.len);
     server_reply_end(request); /* the next request may begin in here */
-    buffer_clear(&fields);
-    buffer_clear(&held);
 }
 
 void answer_return(struct exchange *x, const struct plan_step *step)
 {
     struct server_conn *request = x->request;
     bool kept = step->action == PLAN_RETURN_KEPT;
-    struct buffer *fields = kept ? &x->kept->fields : &x->fields;
-    struct buffer *body = kept ? &x->kept->body : &x->held;
-    int status = kept ? x->kept->status : x->status;
+    struct buffer *fields = kept ? &x->kept->fields : &x->ws->held_fields;
+    struct buffer *body = kept ? &x->kept->body : &x->ws->held;
 
     add_fields_or_leave(x, fields, step->should_not_retry);
     redact_keys(body->data, body->len);
-    struct buffer out_fields = *fields, out_body = *body;
-    *fields = *body = (struct buffer){0};
+    server_reply_head(request, kept ? x->kept->status : x->status, buffer_slice(fields),
+                      (int64_t)body->len);
+    server_reply_body(request, body->data, body->len);
     exchange_end_failed(x);
     request->user = NULL;
-    server_reply(request, status, buffer_slice(&out_fields), buffer_slice(&out_body));
-    buffer_clear(&out_fields);
-    buffer_clear(&out_body);
+    server_reply_end(request);
 }
 
 /* What a person can do about it. */

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "gateway/headers.h"
 
 enum {
-    LINE_MAX_BYTES = HTTP_HEAD_MAX + 1024, /* request line and Host of one attempt */
+    ATTEMPT_HEAD_MAX = HTTP_HEAD_MAX + 1024, /* lines made for one attempt */
 };
 
 static struct exchange *of_call(struct upstream_call *call)
@@ -17,43 +18,58 @@ static struct exchange *of_call(struct upstream_call *call)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
-static enum status write_line(struct exchange *x, const struct service_url *url)
+/* Request line, Host and the credential's name; the secret itself is a part of its own. */
+static enum status write_head(struct exchange *x, const struct service_url *url)
 {
-    struct exchange_request *req = x->req;
-    struct buffer *line = &req->line;
+    struct workspace *ws = x->ws;
+    struct text t = text_into(&ws->head, ATTEMPT_HEAD_MAX);
     bool v6 = strchr(url->host, ':') != NULL;
-    bool usual_port = url->port == (url->tls ? 443 : 80);
-    char port[8] = "";
 
-    if (!usual_port)
-        (void)snprintf(port, sizeof port, ":%u", url->port);
-    line->len = 0;
-    return buffer_printf(line, LINE_MAX_BYTES, "%.*s %s%.*s HTTP/1.1\r\nhost: %s%s%s%s\r\n",
-                         (int)req->method_len, req->method, url->path, (int)req->suffix.len,
-                         req->suffix.len ? req->suffix.data : "", v6 ? "[" : "", url->host,
-                         v6 ? "]" : "", port);
+    ws->head.len = 0;
+    text_put(&t, slice_of(ws->method, ws->method_len));
+    text_put(&t, SLICE(" "));
+    text_put_str(&t, url->path);
+    text_put(&t, buffer_slice(&ws->suffix));
+    text_put(&t, v6 ? SLICE(" HTTP/1.1\r\nhost: [") : SLICE(" HTTP/1.1\r\nhost: "));
+    text_put_str(&t, url->host);
+    if (v6)
+        text_put(&t, SLICE("]"));
+    if (url->port != (url->tls ? 443 : 80)) {
+        text_put(&t, SLICE(":"));
+        text_put_number(&t, url->port);
+    }
+    text_put(&t, SLICE("\r\n"));
+    text_put_str(&t, x->key->auth_header ? x->key->auth_header : "authorization");
+    text_put(&t, x->key->auth_header ? SLICE(": ") : SLICE(": Bearer "));
+    return t.status;
 }
 
-/* The lines behind the credential: the key's own account, the body's length, the empty line. */
+static void put_line(struct text *t, struct slice name, const char *value)
+{
+    if (!value)
+        return;
+    text_put(t, name);
+    text_put_str(t, value);
+    text_put(t, SLICE("\r\n"));
+}
+
+/* The lines behind the client's: the key's own account, the body's length, the empty line. */
 static enum status write_tail(struct exchange *x)
 {
-    const struct key_entry *key = x->key;
-    struct buffer *tail = &x->req->tail;
-    enum status status = STATUS_OK;
-    bool has_body = x->req->body.len || slice_eq(slice_str(x->req->method), SLICE("POST")) ||
-                    slice_eq(slice_str(x->req->method), SLICE("PUT"));
+    struct workspace *ws = x->ws;
+    struct slice method = slice_of(ws->method, ws->method_len);
+    struct text t = text_into(&ws->tail, ATTEMPT_HEAD_MAX);
 
-    tail->len = 0;
-    if (key->organization)
-        status =
-            buffer_printf(tail, LINE_MAX_BYTES, "\r\nopenai-organization: %s", key->organization);
-    if (status == STATUS_OK && key->project)
-        status = buffer_printf(tail, LINE_MAX_BYTES, "\r\nopenai-project: %s", key->project);
-    if (status == STATUS_OK && has_body)
-        status = buffer_printf(tail, LINE_MAX_BYTES, "\r\ncontent-length: %zu", x->req->body.len);
-    if (status == STATUS_OK)
-        status = buffer_append(tail, SLICE("\r\n\r\n"), LINE_MAX_BYTES);
-    return status;
+    ws->tail.len = 0;
+    put_line(&t, SLICE("openai-organization: "), x->key->organization);
+    put_line(&t, SLICE("openai-project: "), x->key->project);
+    if (ws->body.len || slice_eq(method, SLICE("POST")) || slice_eq(method, SLICE("PUT"))) {
+        text_put(&t, SLICE("content-length: "));
+        text_put_number(&t, ws->body.len);
+        text_put(&t, SLICE("\r\n"));
+    }
+    text_put(&t, SLICE("\r\n"));
+    return t.status;
 }
 
 static void add_part(struct upstream_call *call, struct slice bytes)
@@ -66,26 +82,19 @@ static void add_part(struct upstream_call *call, struct slice bytes)
 static enum status arrange_parts(struct exchange *x, const struct service_url *url)
 {
     struct upstream_call *call = &x->call;
-    enum status status = write_line(x, url);
+    enum status status = write_head(x, url);
 
     if (status == STATUS_OK)
         status = write_tail(x);
-    if (status != STATUS_OK)
-        return status;
-    if (x->key->auth_header) /* "api-key": the bare key under another name */
-        status = buffer_printf(&x->req->line, LINE_MAX_BYTES, "%s: ", x->key->auth_header);
-    else
-        status = buffer_append(&x->req->line, SLICE("authorization: Bearer "), LINE_MAX_BYTES);
     call->part_count = 0;
     call->head_request = x->head_method;
     call->secret = true;
-    add_part(call, buffer_slice(&x->req->line));
+    add_part(call, buffer_slice(&x->ws->head));
     add_part(call, secret_bytes(x->key->secret));
-    /* tail begins with the CRLF that ends the credential's line */
     add_part(call, SLICE("\r\n"));
-    add_part(call, slice_of(x->req->fields.data, x->req->fields.len - 2));
-    add_part(call, buffer_slice(&x->req->tail));
-    add_part(call, buffer_slice(&x->req->body));
+    add_part(call, buffer_slice(&x->ws->fields));
+    add_part(call, buffer_slice(&x->ws->tail));
+    add_part(call, buffer_slice(&x->ws->body));
     return status;
 }
 
@@ -119,9 +128,9 @@ static void keep_answer(struct exchange *x)
     buffer_clear(&x->kept->fields);
     buffer_clear(&x->kept->body);
     x->kept->status = x->status;
-    x->kept->fields = x->fields;
-    x->kept->body = x->held;
-    x->fields = x->held = (struct buffer){0};
+    x->kept->fields = x->ws->held_fields;
+    x->kept->body = x->ws->held;
+    x->ws->held_fields = x->ws->held = (struct buffer){0};
 }
 
 static void log_failure(const struct exchange *x, const struct verdict *verdict,
@@ -136,21 +145,26 @@ static void log_failure(const struct exchange *x, const struct verdict *verdict,
              *evidence->request_id ? ", request " : "", evidence->request_id);
 }
 
+/* `none` stands in for the hints of an answer that flows or never came. */
 static void describe_answer(struct exchange *x, enum transport transport, struct hints *none,
                             struct answer *ret)
 {
+    struct workspace *ws = x->ws;
+
     hints_init(none);
     *ret = (struct answer){
         .transport = transport,
         .request_sent = x->call.sent,
         .status = x->status,
-        .hints = x->hints ? x->hints : none,
+        .hints = ws ? &ws->hints : none,
         .family = x->endpoint.family,
-        .stream = x->req ? x->req->peek.stream : x->is_stream,
+        .stream = ws ? ws->peek.stream : x->is_stream,
         .wall_ms = net_wall_ms(),
-        .content_type = x->is_stream ? SLICE("text/event-stream") : slice_of(NULL, 0),
-        .body = buffer_slice(&x->held),
+        .content_type = slice_str(ws ? ws->content_type : NULL),
+        .body = ws ? buffer_slice(&ws->held) : slice_of(NULL, 0),
     };
+    if (ret->body.len > VERDICT_BODY_MAX)
+        ret->body.len = VERDICT_BODY_MAX;
     if (x->is_stream && x->sse.error) {
         ret->in_stream = true;
         ret->body = buffer_slice(&x->sse.error_data);
@@ -163,9 +177,9 @@ struct owner attempt_owner(const struct exchange *x)
 {
     struct owner owner = {{NULL, 0}, {NULL, 0}};
 
-    if (x->hints) {
-        owner.organization = slice_str(x->hints->organization);
-        owner.project = slice_str(x->hints->project);
+    if (x->ws) {
+        owner.organization = slice_str(x->ws->hints.organization);
+        owner.project = slice_str(x->ws->hints.project);
     }
     return owner;
 }
@@ -215,25 +229,17 @@ static enum transport transport_of(const struct exchange *x, enum status status)
     }
 }
 
-static bool is_event_stream(const struct http_head *head)
-{
-    return slice_starts(http_head_get(head, SLICE("content-type")), SLICE("text/event-stream"));
-}
-
 static bool note_head(struct exchange *x, const struct http_head *head)
 {
+    struct workspace *ws = x->ws;
     int64_t wall_ms = net_wall_ms();
 
-    x->hints = malloc(sizeof *x->hints);
-    if (!x->hints)
-        return false;
-    hints_init(x->hints);
     for (size_t i = 0; i < head->field_count; i++)
-        (void)hints_field(x->hints, head->fields[i].name, head->fields[i].value, wall_ms);
-    if (headers_downstream(head, &x->fields) != STATUS_OK)
+        (void)hints_field(&ws->hints, head->fields[i].name, head->fields[i].value, wall_ms);
+    if (headers_downstream(head, &ws->held_fields) != STATUS_OK)
         return false;
     if (x->is_stream)
-        return buffer_append(&x->fields,
+        return buffer_append(&ws->held_fields,
                              SLICE("cache-control: no-cache\r\nx-accel-buffering: no\r\n"),
                              EXCHANGE_FIELDS_MAX) == STATUS_OK;
     return true;
@@ -243,9 +249,12 @@ static void on_head(struct upstream_call *call, const struct http_head *head)
 {
     struct exchange *x = of_call(call);
 
+    struct slice type = http_head_get(head, SLICE("content-type"));
+
     x->status = head->status;
     x->content_length = head->chunked ? -1 : head->content_length;
-    x->is_stream = head->status / 100 == 2 && is_event_stream(head);
+    x->is_stream = head->status / 100 == 2 && slice_starts(type, SLICE("text/event-stream"));
+    slice_copy(type, x->ws->content_type, sizeof x->ws->content_type);
     x->phase = PHASE_HOLDING;
     if (x->is_stream)
         sse_init(&x->sse, x->endpoint.stream);
@@ -265,7 +274,7 @@ static void weigh_held(struct exchange *x)
         judge(x, TRANSPORT_OK);
     } else if (x->status >= 400) {
         return; /* judged when complete */
-    } else if ((x->is_stream && x->sse.content) || x->held.len >= EXCHANGE_HOLD_BYTES) {
+    } else if ((x->is_stream && x->sse.content) || x->ws->held.len >= EXCHANGE_HOLD_BYTES) {
         answer_commit(x);
     }
 }
@@ -274,7 +283,7 @@ static void hold(struct exchange *x, const char *data, size_t len)
 {
     size_t room = x->status >= 400 ? EXCHANGE_ERROR_BYTES : EXCHANGE_HOLD_BYTES + NET_SCRATCH_BYTES;
 
-    if (buffer_append(&x->held, slice_of(data, len), room) != STATUS_OK) {
+    if (buffer_append(&x->ws->held, slice_of(data, len), room) != STATUS_OK) {
         upstream_cancel(&x->call);
         judge(x, TRANSPORT_GARBAGE);
         return;

@@ -12,19 +12,63 @@ enum {
 
 /* ---- birth and death --------------------------------------------------------------------- */
 
-void exchange_free_request(struct exchange *x)
+static void clear_workspace(struct workspace *ws)
 {
-    struct exchange_request *req = x->req;
+    buffer_clear(&ws->suffix);
+    buffer_clear(&ws->fields);
+    buffer_clear(&ws->body);
+    buffer_clear(&ws->head);
+    buffer_clear(&ws->tail);
+    buffer_clear(&ws->held);
+    buffer_clear(&ws->held_fields);
+}
 
-    if (!req)
+/* Empty, its memory kept unless it is unusually much. */
+static void empty_buffer(struct buffer *b)
+{
+    b->len = 0;
+    if (b->capacity > WORKSPACE_KEEP_BYTES)
+        buffer_clear(b);
+}
+
+static void empty_workspace(struct workspace *ws)
+{
+    empty_buffer(&ws->suffix);
+    empty_buffer(&ws->fields);
+    empty_buffer(&ws->body);
+    empty_buffer(&ws->head);
+    empty_buffer(&ws->tail);
+    empty_buffer(&ws->held);
+    empty_buffer(&ws->held_fields);
+}
+
+static struct workspace *borrow_workspace(struct worker *w)
+{
+    if (list_empty(&w->free_workspaces))
+        return calloc(1, sizeof(struct workspace));
+    struct list *first = w->free_workspaces.next;
+    list_remove(first);
+    w->free_workspace_count--;
+    return container_of(first, struct workspace, node);
+}
+
+static void return_workspace(struct worker *w, struct workspace *ws)
+{
+    if (w->free_workspace_count == WORKER_FREE_WORKSPACES) {
+        clear_workspace(ws);
+        free(ws);
         return;
-    buffer_clear(&req->suffix);
-    buffer_clear(&req->fields);
-    buffer_clear(&req->body);
-    buffer_clear(&req->line);
-    buffer_clear(&req->tail);
-    free(req);
-    x->req = NULL;
+    }
+    empty_workspace(ws);
+    list_push(&w->free_workspaces, &ws->node);
+    w->free_workspace_count++;
+}
+
+void exchange_release_workspace(struct exchange *x)
+{
+    if (x->ws)
+        return_workspace(x->worker, x->ws);
+    x->ws = NULL;
 }
 
 void exchange_free_kept(struct exchange *x)
@@ -39,25 +83,36 @@ void exchange_free_kept(struct exchange *x)
 
 void exchange_clear_answer(struct exchange *x)
 {
-    buffer_clear(&x->held);
-    buffer_clear(&x->fields);
+    if (x->ws) {
+        x->ws->held.len = x->ws->held_fields.len = 0;
+        x->ws->content_type[0] = '\0';
+        hints_init(&x->ws->hints);
+    }
     sse_clear(&x->sse);
-    free(x->hints);
-    x->hints = NULL;
     x->status = 0;
     x->is_stream = false;
 }
 
 static void hold_timer_fired(struct wheel_timer *timer);
 
-static struct exchange *allocate(struct worker *w)
+static struct exchange *borrow_exchange(struct worker *w)
 {
     if (list_empty(&w->free_exchanges))
         return malloc(sizeof(struct exchange));
     struct list *first = w->free_exchanges.next;
     list_remove(first);
-    w->free_count--;
+    w->free_exchange_count--;
     return container_of(first, struct exchange, waiting);
+}
+
+static void return_exchange(struct worker *w, struct exchange *x)
+{
+    if (w->free_exchange_count == WORKER_FREE_EXCHANGES) {
+        free(x);
+        return;
+    }
+    list_push(&w->free_exchanges, &x->waiting);
+    w->free_exchange_count++;
 }
 
 void exchange_end(struct exchange *x)
@@ -68,17 +123,12 @@ void exchange_end(struct exchange *x)
     net_timer_stop(&w->loop, &x->timer);
     list_remove(&x->waiting);
     upstream_cancel(&x->call);
-    exchange_clear_answer(x);
-    exchange_free_request(x);
+    sse_clear(&x->sse);
+    exchange_release_workspace(x);
     exchange_free_kept(x);
     key_entry_unref(x->key);
     settings_unref(x->settings);
-    if (w->free_count == WORKER_FREE_EXCHANGES) {
-        free(x);
-        return;
-    }
-    list_push(&w->free_exchanges, &x->waiting);
-    w->free_count++;
+    return_exchange(w, x);
 }
 
 void exchange_end_failed(struct exchange *x)
@@ -94,7 +144,13 @@ void exchange_free_reserve(struct worker *w)
         list_remove(first);
         free(container_of(first, struct exchange, waiting));
     }
-    w->free_count = 0;
+    while (!list_empty(&w->free_workspaces)) {
+        struct list *first = w->free_workspaces.next;
+        list_remove(first);
+        clear_workspace(container_of(first, struct workspace, node));
+        free(container_of(first, struct workspace, node));
+    }
+    w->free_exchange_count = w->free_workspace_count = 0;
 }
 
 struct exchange *exchange_of_waiting(struct list *node)
@@ -109,17 +165,17 @@ static bool is_json_type(struct slice content_type)
     return slice_starts(content_type, SLICE("application/json"));
 }
 
-static enum status note_request(struct exchange_request *req, const struct http_head *head,
+static enum status note_request(struct workspace *ws, const struct http_head *head,
                                 const struct admission *admission)
 {
-    req->method_len = slice_copy(head->method, req->method, sizeof req->method);
-    req->is_json = is_json_type(admission->content_type);
-    peek_init(&req->peek);
-    enum status status = buffer_append(&req->suffix, admission->path_suffix, HTTP_HEAD_MAX);
+    ws->method_len = slice_copy(head->method, ws->method, sizeof ws->method);
+    ws->is_json = is_json_type(admission->content_type);
+    peek_init(&ws->peek);
+    enum status status = buffer_append(&ws->suffix, admission->path_suffix, HTTP_HEAD_MAX);
     if (status == STATUS_OK)
-        status = buffer_append(&req->fields, admission->fields, EXCHANGE_FIELDS_MAX);
+        status = buffer_append(&ws->fields, admission->fields, EXCHANGE_FIELDS_MAX);
     if (status == STATUS_OK && head->content_length > SMALL_BODY)
-        status = buffer_reserve(&req->body, (size_t)head->content_length, SIZE_MAX);
+        status = buffer_reserve(&ws->body, (size_t)head->content_length, SIZE_MAX);
     return status;
 }
 
@@ -134,15 +190,15 @@ static int64_t deadline_of(const struct exchange *x, int64_t caller_timeout_ms)
 struct exchange *exchange_start(struct worker *w, struct server_conn *request,
                                 const struct http_head *head, const struct admission *admission)
 {
-    struct exchange_request *req = calloc(1, sizeof *req);
-    struct exchange *x = allocate(w);
+    struct workspace *ws = borrow_workspace(w);
+    struct exchange *x = borrow_exchange(w);
 
-    if (!req || !x || note_request(req, head, admission) != STATUS_OK)
+    if (!ws || !x || note_request(ws, head, admission) != STATUS_OK)
         goto no_memory;
     memset(x, 0, sizeof *x);
     x->worker = w;
     x->request = request;
-    x->req = req;
+    x->ws = ws;
     x->settings = settings_ref(w->settings);
     x->phase = PHASE_BODY;
     x->endpoint = endpoint_lookup(head->method, http_target_path(admission->path_suffix));
@@ -156,12 +212,8 @@ struct exchange *exchange_start(struct worker *w, struct server_conn *request,
 
 no_memory:
     free(x);
-    if (req) {
-        buffer_clear(&req->suffix);
-        buffer_clear(&req->fields);
-        buffer_clear(&req->body);
-        free(req);
-    }
+    if (ws)
+        return_workspace(w, ws);
     return NULL;
 }
 
@@ -184,22 +236,22 @@ static void refuse_body(struct exchange *x, int status)
 
 void exchange_body(struct exchange *x, const char *data, size_t len)
 {
-    struct exchange_request *req = x->req;
+    struct workspace *ws = x->ws;
     enum status status =
-        buffer_append(&req->body, slice_of(data, len), (size_t)x->settings->max_body_bytes);
+        buffer_append(&ws->body, slice_of(data, len), (size_t)x->settings->max_body_bytes);
 
     if (status != STATUS_OK) {
         refuse_body(x, status == STATUS_LIMIT ? 413 : 503);
         return;
     }
-    if (req->is_json)
-        peek_feed(&req->peek, data, len);
+    if (ws->is_json)
+        peek_feed(&ws->peek, data, len);
 }
 
 /* Whether work that may have run may be asked for again (openai-protocol.md §2.4). */
 static bool is_stateless(const struct exchange *x)
 {
-    const struct peek *peek = &x->req->peek;
+    const struct peek *peek = &x->ws->peek;
 
     if (x->endpoint.stateful)
         return false;
@@ -260,10 +312,10 @@ static void begin_plan(struct exchange *x)
     struct key_entry *entry;
     struct plan_request request = {
         .family = (uint8_t)x->endpoint.family,
-        .stream = x->req->peek.stream,
+        .stream = x->ws->peek.stream,
         .stateless = is_stateless(x),
         .opaque = x->endpoint.family == FAMILY_UNKNOWN,
-        .model = peek_model(&x->req->peek),
+        .model = peek_model(&x->ws->peek),
         .deadline_ns = x->plan.deadline_ns,
     };
 
@@ -273,8 +325,8 @@ static void begin_plan(struct exchange *x)
 
 void exchange_complete(struct exchange *x)
 {
-    if (x->req->is_json)
-        peek_finish(&x->req->peek);
+    if (x->ws->is_json)
+        peek_finish(&x->ws->peek);
     x->phase = PHASE_PLANNING;
     begin_plan(x);
 }

@@ -32,17 +32,26 @@ enum {
     EXCHANGE_FIELDS_MAX = HTTP_HEAD_MAX + 8192, /* lines of one head, our own included */
 };
 
-/* What only an attempt that may still be repeated needs: freed when the answer flows. */
-struct exchange_request {
+/* What is in flight of a request and of its answer, and is needed no more once the answer flows.
+ * Borrowed from the worker: an idle stream holds none. */
+struct workspace {
+    struct list node; /* in worker->workspaces while it is free */
+    /* the request */
     struct buffer suffix; /* target behind the base path */
     struct buffer fields; /* lines for the upstream, the same for every key */
     struct buffer body;
-    struct buffer line; /* "POST /v1/… HTTP/1.1\r\nhost: …\r\n", of the current attempt */
-    struct buffer tail; /* lines behind the credential, of the current attempt */
     struct peek peek;
-    bool is_json;
     char method[16];
     size_t method_len;
+    bool is_json;
+    /* the current attempt */
+    struct buffer head; /* "POST /v1/… HTTP/1.1\r\nhost: …\r\nauthorization: Bearer " */
+    struct buffer tail; /* lines behind those of `fields`, and the empty one */
+    /* its answer */
+    struct buffer held;        /* body bytes held back */
+    struct buffer held_fields; /* lines for the client */
+    struct hints hints;
+    char content_type[64];
 };
 
 /* An error answer worth returning if nothing better comes. */
@@ -58,11 +67,8 @@ struct exchange {
     struct upstream_call call;
     struct plan plan;
     struct key_entry *key; /* of the attempt in flight, or of the answer that flows */
-    struct exchange_request *req;
-    struct hints *hints; /* of the answer being read; NULL when none */
+    struct workspace *ws; /* NULL once the answer flows */
     struct kept_answer *kept;
-    struct buffer held;   /* body bytes held back */
-    struct buffer fields; /* the answer's lines for the client */
     struct sse sse;
     struct wheel_timer timer; /* WAITING: the plan's; HOLDING: the hold */
     struct list waiting;      /* in worker->waiting, or in worker->free_exchanges */
@@ -92,8 +98,8 @@ void exchange_end(struct exchange *x);
 /* Ends the plan too: for every way out that did not succeed. */
 void exchange_end_failed(struct exchange *x);
 
-/* Frees the request's bytes; no attempt can follow. */
-void exchange_free_request(struct exchange *x);
+/* Gives the workspace back; no attempt can follow. Harmless when it is back already. */
+void exchange_release_workspace(struct exchange *x);
 
 /* Frees the answer kept in case nothing better comes. */
 void exchange_free_kept(struct exchange *x);

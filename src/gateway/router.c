@@ -195,20 +195,20 @@ static void on_head(struct server_conn *request, const struct http_head *head)
 {
     struct worker *worker = worker_of(request);
     struct request_facts facts;
-    struct buffer fields = {0}, scratch = {0};
+    struct buffer *fields = &worker->scratch_fields, *target = &worker->scratch_target;
     const struct own_route *own = own_route_of(http_target_path(head->target));
 
     if (own && !own->guarded) {
         request->user = (void *)(uintptr_t)own;
         return;
     }
-    if (headers_upstream(head, slice_str(worker->shared->via), &fields, &facts) != STATUS_OK) {
+    if (headers_upstream(head, slice_str(worker->shared->via), fields, &facts) != STATUS_OK) {
         respond_error(request, 503, "out_of_memory", slice_of(NULL, 0),
                       "The gateway is out of memory for this request; try again.");
     } else if (passes(worker, request, head, &facts)) {
         struct admission admission = {
-            .path_suffix = suffix_of(collapse_slashes(head->target, &scratch)),
-            .fields = buffer_slice(&fields),
+            .path_suffix = suffix_of(collapse_slashes(head->target, target)),
+            .fields = buffer_slice(fields),
             .content_type = facts.content_type,
             .timeout_ms = facts.timeout_ms,
         };
@@ -217,8 +217,7 @@ static void on_head(struct server_conn *request, const struct http_head *head)
         else
             admit(worker, request, head, &admission);
     }
-    buffer_clear(&scratch);
-    buffer_clear(&fields);
+    fields->len = target->len = 0;
 }
 
 static void on_body(struct server_conn *request, const char *data, size_t len)

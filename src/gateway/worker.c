@@ -210,6 +210,7 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
     w->settings = settings_ref(settings);
     list_init(&w->waiting);
     list_init(&w->free_exchanges);
+    list_init(&w->free_workspaces);
     wheel_timer_init(&w->drain_timer, drain_timed_out);
     pthread_mutex_init(&w->mail_lock, NULL);
     server_init(&w->server, &w->loop, &router_ops, &limits, NULL, w);
@@ -243,6 +244,8 @@ void worker_fini(struct worker *w)
         free(w->upstreams[i]);
     }
     exchange_free_reserve(w);
+    buffer_clear(&w->scratch_fields);
+    buffer_clear(&w->scratch_target);
     tls_context_free(w->tls);
     net_loop_fini(&w->loop);
     settings_unref(w->new_settings);

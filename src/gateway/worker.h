@@ -16,6 +16,8 @@ extern "C" {
 #endif
 
 #define WORKER_FREE_EXCHANGES 256 /* finished exchanges kept for reuse */
+#define WORKER_FREE_WORKSPACES 64 /* their workspaces */
+#define WORKSPACE_KEEP_BYTES 16384 /* a buffer of a free workspace larger than this is freed */
 
 struct exchange;
 
@@ -37,8 +39,9 @@ struct worker {
     struct upstream *upstreams[KEYRING_SERVICES_MAX]; /* made when first used */
     struct tls_context *tls;                          /* for upstreams, made when first used */
     struct list waiting; /* exchanges to ask again when the pool changes */
-    struct list free_exchanges;
-    unsigned free_count;
+    struct list free_exchanges, free_workspaces;
+    unsigned free_exchange_count, free_workspace_count;
+    struct buffer scratch_fields, scratch_target; /* the router's, empty between requests */
     struct wheel_timer drain_timer;
 
     /* Messages from other threads, looked at when `async` fires. */

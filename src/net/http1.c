@@ -59,10 +59,12 @@ static int take_value(llhttp_t *parser, const char *at, size_t len)
 
 /* Only "chunked" can be decoded here, and only HTTP/1.1 has it; anything else would be forwarded
  * under a false name. */
-static bool coding_understood(const struct http_head *head)
+static bool coding_understood(const struct http_reader *reader, const struct http_head *head)
 {
-    struct slice coding = http_head_get(head, SLICE("transfer-encoding"));
-    return !coding.ptr || (head->minor == 1 && slice_ieq(coding, SLICE("chunked")));
+    if (!(reader->parser.flags & F_TRANSFER_ENCODING))
+        return true;
+    return head->minor == 1 &&
+           slice_ieq(http_head_get(head, SLICE("transfer-encoding")), SLICE("chunked"));
 }
 
 static void fill_head(struct http_reader *reader, struct head_parse *parse)
@@ -100,7 +102,7 @@ static int head_done(llhttp_t *parser)
         return 0;
     }
     fill_head(reader, parse);
-    if (!coding_understood(&parse->head)) {
+    if (!coding_understood(reader, &parse->head)) {
         reader->stopped = STATUS_PROTOCOL;
         return -1;
     }
@@ -186,17 +188,23 @@ static void rewind_reader(struct http_reader *reader)
     reader->in_body = reader->done = reader->is_interim = false;
 }
 
-/* Whether every line of a head ends in CRLF and none continues the one before (obs-fold, RFC 9112
- * §5.2): llhttp tolerates both, and tolerance is how smuggling works. `from` may point into the
- * middle of a line. */
-static bool lines_strict(const char *head, size_t from, size_t len)
+/* One pass over the lines of a head from `from` on (which may point into the middle of a line).
+ * `*ret_length` is the length of the head with its empty line, 0 while it is incomplete. False when
+ * a line ends in a bare LF or continues the one before (obs-fold, RFC 9112 §5.2): llhttp tolerates
+ * both, and tolerance is how smuggling works. */
+static bool scan_lines(const char *head, size_t from, size_t len, size_t *ret_length)
 {
     const char *end = head + len;
     const char *lf = head + from;
 
+    *ret_length = 0;
     while ((lf = memchr(lf, '\n', (size_t)(end - lf)))) {
         if (lf == head || lf[-1] != '\r')
             return false;
+        if (lf - head >= 3 && lf[-2] == '\n') {
+            *ret_length = (size_t)(lf - head) + 1;
+            return true;
+        }
         lf++;
         if (lf < end && (*lf == ' ' || *lf == '\t'))
             return false;
@@ -221,14 +229,6 @@ static bool start_plausible(const struct http_reader *reader, const char *head, 
         return true;
     struct slice line = slice_of(head, (size_t)(lf - head) - 1);
     return slice_ends(line, SLICE(" HTTP/1.1")) || slice_ends(line, SLICE(" HTTP/1.0"));
-}
-
-/* Length of the head with its empty line, or 0 while it is incomplete; looks from `from` on. */
-static size_t head_length(const char *data, size_t from, size_t len)
-{
-    from = from > 3 ? from - 3 : 0;
-    const char *end = memmem(data + from, len - from, "\r\n\r\n", 4);
-    return end ? (size_t)(end - data) + 4 : 0;
 }
 
 static enum status run_parser(struct http_reader *reader, const char *data, size_t len,
@@ -261,27 +261,28 @@ static enum status parse_head(struct http_reader *reader, const char *head, size
 /* Collects and parses the head; `*ret_used` counts bytes of `data`. */
 static enum status feed_head(struct http_reader *reader, char *data, size_t len, size_t *ret_used)
 {
-    size_t before = reader->partial.len;
-    enum status status;
+    size_t before = reader->partial.len, whole = 0;
 
     if (before == 0) {
-        size_t whole = head_length(data, 0, len);
+        if (!scan_lines(data, 0, len, &whole))
+            return STATUS_PROTOCOL;
         if (whole > HTTP_HEAD_MAX)
             return STATUS_LIMIT;
         if (whole) {
             *ret_used = whole;
-            return lines_strict(data, 0, whole) ? parse_head(reader, data, whole) : STATUS_PROTOCOL;
+            return parse_head(reader, data, whole);
         }
     }
-    status = buffer_append(&reader->partial, slice_of(data, len), HTTP_HEAD_MAX + NET_READ_MAX);
+    enum status status =
+        buffer_append(&reader->partial, slice_of(data, len), HTTP_HEAD_MAX + NET_READ_MAX);
     if (status != STATUS_OK)
         return status;
 
     char *head = reader->partial.data;
-    size_t whole = head_length(head, before, reader->partial.len);
+    if (!scan_lines(head, before ? before - 1 : 0, reader->partial.len, &whole))
+        return STATUS_PROTOCOL;
     size_t known = whole ? whole : reader->partial.len;
-    if (!lines_strict(head, before ? before - 1 : 0, known) ||
-        !start_plausible(reader, head, known))
+    if (!start_plausible(reader, head, known))
         return STATUS_PROTOCOL;
     if (known > HTTP_HEAD_MAX)
         return STATUS_LIMIT;

@@ -40,10 +40,17 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-/* Equality without regard to the case of ASCII letters. */
+/* Equality without regard to the case of ASCII letters. First and last byte decide most cases:
+ * bytes that differ in more than the case bit are no two cases of a letter. */
 static inline bool slice_ieq(struct slice a, struct slice b)
 {
-    return a.len == b.len && (a.len == 0 || strncasecmp(a.ptr, b.ptr, a.len) == 0);
+    if (a.len != b.len)
+        return false;
+    if (a.len == 0)
+        return true;
+    if (((a.ptr[0] ^ b.ptr[0]) | (a.ptr[a.len - 1] ^ b.ptr[a.len - 1])) & ~0x20)
+        return false;
+    return strncasecmp(a.ptr, b.ptr, a.len) == 0;
 }
 
 static inline bool slice_starts(struct slice s, struct slice prefix)

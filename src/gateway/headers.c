@@ -26,68 +26,106 @@ struct rule {
     enum fate up, down;
 };
 
-#define RULE(text, up, down)                                                                       \
+/* A row says its own length, and does not compile with a wrong one: the table is found by it. */
+#define RULE(length, text, up, down)                                                               \
     {                                                                                              \
-        {text, sizeof(text) - 1}, up, down                                                         \
+        {text, sizeof(text) - 1 + 0 * sizeof(char[sizeof(text) - 1 == (length) ? 1 : -1])}, up,    \
+            down                                                                                   \
     }
 
-/* Sorted by length, so that a field is compared with few of them. Hop-by-hop fields: RFC 9110
- * §7.6.1. Framing and Date are made anew by net/server.c. Credentials, cookies and the client's
- * organisation never go up; what would bind the client to OpenAI's own host never comes down. */
-static const struct rule rules[] = {
-    RULE("te", DROP, DROP),
-    RULE("via", LOOK_VIA, PASS),
-    RULE("date", DROP, DROP),
-    RULE("host", NOTE_HOST, PASS),
-    RULE("cookie", DROP, PASS),
-    RULE("expect", DROP, PASS),
-    RULE("origin", LOOK_ORIGIN, PASS),
-    RULE("alt-svc", PASS, DROP),
-    RULE("trailer", DROP, DROP),
-    RULE("referer", DROP, PASS),
-    RULE("upgrade", DROP, DROP),
-    RULE("api-key", NOTE_API_KEY, DROP),
-    RULE("forwarded", DROP, PASS),
-    RULE("x-real-ip", DROP, PASS),
-    RULE("x-api-key", DROP, PASS),
-    RULE("connection", NOTE_CONNECTION, NOTE_CONNECTION),
-    RULE("keep-alive", DROP, DROP),
-    RULE("set-cookie", PASS, DROP),
-    RULE("content-type", LOOK_TYPE, PASS),
-    RULE("authorization", NOTE_AUTHORIZATION, DROP),
-    RULE("content-length", DROP, DROP),
-    RULE("http2-settings", DROP, PASS),
-    RULE("openai-project", DROP, PASS),
-    RULE("accept-encoding", DROP, PASS),
-    RULE("x-sparekey-key", DROP, DROP),
-    RULE("proxy-connection", DROP, DROP),
-    RULE("x-sparekey-trail", DROP, DROP),
-    RULE("transfer-encoding", DROP, DROP),
-    RULE("proxy-authenticate", DROP, DROP),
-    RULE("proxy-authorization", DROP, DROP),
-    RULE("openai-organization", DROP, PASS),
-    RULE("x-sparekey-attempts", DROP, DROP),
-    RULE("x-stainless-timeout", LOOK_TIMEOUT, PASS),
-    RULE("x-stainless-read-timeout", LOOK_TIMEOUT, PASS),
-    RULE("strict-transport-security", PASS, DROP),
+/* Hop-by-hop fields: RFC 9110 §7.6.1. Framing and Date are made anew by net/server.c. Credentials,
+ * cookies and the client's organisation never go up; what would bind the client to OpenAI's own
+ * host never comes down. */
+static const struct rule rules_2[] = {
+    RULE(2, "te", DROP, DROP),
+};
+static const struct rule rules_3[] = {
+    RULE(3, "via", LOOK_VIA, PASS),
+};
+static const struct rule rules_4[] = {
+    RULE(4, "date", DROP, DROP),
+    RULE(4, "host", NOTE_HOST, PASS),
+};
+static const struct rule rules_6[] = {
+    RULE(6, "cookie", DROP, PASS),
+    RULE(6, "expect", DROP, PASS),
+    RULE(6, "origin", LOOK_ORIGIN, PASS),
+};
+static const struct rule rules_7[] = {
+    RULE(7, "alt-svc", PASS, DROP),         RULE(7, "trailer", DROP, DROP),
+    RULE(7, "referer", DROP, PASS),         RULE(7, "upgrade", DROP, DROP),
+    RULE(7, "api-key", NOTE_API_KEY, DROP),
+};
+static const struct rule rules_9[] = {
+    RULE(9, "forwarded", DROP, PASS),
+    RULE(9, "x-real-ip", DROP, PASS),
+    RULE(9, "x-api-key", DROP, PASS),
+};
+static const struct rule rules_10[] = {
+    RULE(10, "connection", NOTE_CONNECTION, NOTE_CONNECTION),
+    RULE(10, "keep-alive", DROP, DROP),
+    RULE(10, "set-cookie", PASS, DROP),
+};
+static const struct rule rules_12[] = {
+    RULE(12, "content-type", LOOK_TYPE, PASS),
+};
+static const struct rule rules_13[] = {
+    RULE(13, "authorization", NOTE_AUTHORIZATION, DROP),
+};
+static const struct rule rules_14[] = {
+    RULE(14, "content-length", DROP, DROP),
+    RULE(14, "http2-settings", DROP, PASS),
+    RULE(14, "openai-project", DROP, PASS),
+    RULE(14, "x-sparekey-key", DROP, DROP),
+};
+static const struct rule rules_15[] = {
+    RULE(15, "accept-encoding", DROP, PASS),
+};
+static const struct rule rules_16[] = {
+    RULE(16, "proxy-connection", DROP, DROP),
+    RULE(16, "x-sparekey-trail", DROP, DROP),
+};
+static const struct rule rules_17[] = {
+    RULE(17, "transfer-encoding", DROP, DROP),
+};
+static const struct rule rules_18[] = {
+    RULE(18, "proxy-authenticate", DROP, DROP),
+};
+static const struct rule rules_19[] = {
+    RULE(19, "proxy-authorization", DROP, DROP),
+    RULE(19, "openai-organization", DROP, PASS),
+    RULE(19, "x-sparekey-attempts", DROP, DROP),
+    RULE(19, "x-stainless-timeout", LOOK_TIMEOUT, PASS),
+};
+static const struct rule rules_24[] = {
+    RULE(24, "x-stainless-read-timeout", LOOK_TIMEOUT, PASS),
+};
+static const struct rule rules_25[] = {
+    RULE(25, "strict-transport-security", PASS, DROP),
 };
 
-#define LONGEST_RULE 25
-_Static_assert(sizeof "strict-transport-security" - 1 == LONGEST_RULE, "longest name of the table");
+/* Fields of one length; a field is compared with these few only. */
+struct rules {
+    const struct rule *rows;
+    size_t count;
+};
+
+#define RULES(length) [length] = {rules_##length, sizeof rules_##length / sizeof rules_##length[0]}
+
+static const struct rules rules_by_length[] = {
+    RULES(2),  RULES(3),  RULES(4),  RULES(6),  RULES(7),  RULES(9),
+    RULES(10), RULES(12), RULES(13), RULES(14), RULES(15), RULES(16),
+    RULES(17), RULES(18), RULES(19), RULES(24), RULES(25),
+};
 
 static const struct rule *rule_of(struct slice name)
 {
-    if (name.len > LONGEST_RULE)
+    if (name.len >= sizeof rules_by_length / sizeof rules_by_length[0])
         return NULL;
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        if (rules[i].name.len < name.len)
-            continue;
-        if (rules[i].name.len > name.len)
-            return NULL;
-        /* The last letter tells most names of one length apart. */
-        if ((rules[i].name.ptr[name.len - 1] | 0x20) == (name.ptr[name.len - 1] | 0x20) &&
-            slice_ieq(rules[i].name, name))
-            return &rules[i];
+    const struct rules *rules = &rules_by_length[name.len];
+    for (size_t i = 0; i < rules->count; i++) {
+        if (slice_ieq(rules->rows[i].name, name))
+            return &rules->rows[i];
     }
     return NULL;
 }

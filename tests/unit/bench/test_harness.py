@@ -13,7 +13,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "bench"))
 
-from harness import report, servers  # noqa: E402  (the path above comes first)
+from harness import measures, report, servers  # noqa: E402  (the path above comes first)
 
 BENCH_LOAD = sys.argv.pop()
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
@@ -99,6 +99,14 @@ class Report(unittest.TestCase):
         self.assertEqual(states["CPU"], report.BROKEN)
         self.assertEqual(states["serve"], report.HELD)
         self.assertEqual(states["added"], report.UNMEASURED)
+
+    def test_the_worst_row_of_the_engine_decides(self):
+        head = "select + report, median of 9 runs\n\nstrategy         keys     out by                       ns\n"
+        good = "round-robin         4    99 % project+model         687.5\nprimary-first    1000     0 % -   208.3\n"
+        bad = good + "round-robin      1000    99 % project+model       14825.3\n"
+        for text, state in ((head, report.UNMEASURED), (head + good, report.HELD), (head + bad, report.BROKEN)):
+            verdict = report.judge([], {"rows": measures.read_engine(text)})[0]
+            self.assertEqual(verdict["state"], state, verdict)
 
     def test_latency_without_ratios_is_judged_by_differences(self):
         worse = row("single_added_p50", sparekey=[3, 3, 3], nginx=[2, -1, 2])

@@ -47,7 +47,7 @@ static int check(const struct settings *settings, bool warned)
     struct buffer text = {0};
 
     if (!settings_servable(settings, &text)) {
-        (void)fprintf(stderr, "%.*s\n", (int)text.len, text.data);
+        (void)fprintf(stderr, "sparekey: %.*s\n", (int)text.len, text.data);
         buffer_clear(&text);
         return EXIT_USAGE;
     }

@@ -392,16 +392,16 @@ static bool keep(struct plan *plan, const struct verdict *verdict, const struct 
 static bool try_on(struct plan *plan, const struct verdict *verdict, int64_t now_ns)
 {
     bool same = verdict->reaction == REACT_SAME;
+    bool service = is_service_failure(verdict);
 
     plan->maybe_ran_replays = (uint8_t)(plan->maybe_ran_replays + verdict->maybe_ran);
+    plan->service_failures = (uint8_t)(plan->service_failures + service);
     plan->stay = same ? plan->attempts[plan->attempt_count - 1].key : KEY_NONE;
     plan->not_before_ns = now_ns;
-    if (hops_used_up(plan, verdict))
+    if (hops_used_up(plan, verdict) || service_used_up(plan))
         return false;
-    if (!is_service_failure(verdict))
+    if (!service)
         return true;
-    if (++plan->service_failures >= PLAN_SERVICE_ATTEMPTS)
-        return false;
     plan->not_before_ns += same ? own_wait(plan, verdict) : backoff(plan);
     return plan->not_before_ns - now_ns <= PLAN_PATIENCE_NS &&
            plan->not_before_ns < plan->deadline_ns;

@@ -1,9 +1,60 @@
 #include "pool_test.h"
 
-static void a_revoked_primary_is_replaced_at_once(void **state)
+#include <string.h>
+
+static struct pool *plain_pool(size_t count)
 {
     struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
-    struct pool *pool = pool_of(&options, 3, NULL);
+
+    return pool_of(&options, count, NULL);
+}
+
+/* One request whose only attempt goes to `wanted` and ends so. */
+static void one(struct pool *pool, uint64_t wanted, struct verdict v, int status, int64_t now)
+{
+    struct plan plan;
+
+    begin(&plan, pool, now);
+    assert_sends(&plan, now, wanted);
+    hear(&plan, v, status, now + 1);
+    plan_end(&plan, now + 1);
+}
+
+/* The time at which the plan will go on by itself. */
+static int64_t wait_of(struct plan *plan, int64_t now)
+{
+    struct plan_step step = next(plan, now);
+
+    assert_int_equal(step.action, PLAN_WAIT);
+    assert_true(step.until_ns > now);
+    return step.until_ns;
+}
+
+static void a_served_request_returns(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    assert_int_equal(view(pool, 0, 0).in_flight, 1);
+    assert_false(hear(&plan, served, 200, 5));
+    assert_int_equal(next(&plan, 5).action, PLAN_RETURN);
+    assert_int_equal(next(&plan, 6).action, PLAN_RETURN); /* an end does not change */
+    assert_int_equal(plan.attempt_count, 1);
+    assert_int_equal(plan.attempts[0].failure, FAILURE_NONE);
+    plan_end(&plan, 7);
+    assert_int_equal(view(pool, 0, 7).in_flight, 0);
+    assert_int_equal(view(pool, 0, 7).successes, 1);
+    assert_int_equal(view(pool, 0, 7).last_used_ns, 0);
+    assert_int_equal(view(pool, 1, 7).last_used_ns, -1);
+    pool_free(pool);
+}
+
+static void a_revoked_primary_is_replaced_at_once(void **state)
+{
+    struct pool *pool = plain_pool(3);
     struct plan plan;
 
     (void)state;
@@ -14,18 +65,699 @@ static void a_revoked_primary_is_replaced_at_once(void **state)
     hear(&plan, served, 200, 2);
     assert_int_equal(next(&plan, 2).action, PLAN_RETURN);
     plan_end(&plan, 2);
-    begin(&plan, pool, 3);
-    assert_sends(&plan, 3, 2);
-    plan_end(&plan, 4);
+    one(pool, 2, served, 200, 3);
     assert_int_equal(view(pool, 0, 3).circuit, CIRCUIT_OPEN);
     assert_int_equal(view(pool, 0, 3).consecutive_errors, 1);
+    pool_free(pool);
+}
+
+static void the_callers_own_fault_touches_nothing(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, caller_fault, 400, 1);
+    assert_int_equal(next(&plan, 1).action, PLAN_RETURN);
+    plan_end(&plan, 1);
+    assert_int_equal(view(pool, 0, 1).circuit, CIRCUIT_CLOSED);
+    assert_int_equal(view(pool, 0, 1).consecutive_errors, 0);
+    one(pool, 0, served, 200, 2);
+    pool_free(pool);
+}
+
+static void all_keys_cooling_is_a_truthful_429(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+    struct plan_step step;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 40 * S), 429, 0);
+    one(pool, 1, with_wait(limited, 10 * S), 429, 0);
+    begin(&plan, pool, 2 * S);
+    step = next(&plan, 2 * S);
+    assert_int_equal(step.action, PLAN_GIVE_UP);
+    assert_int_equal(step.status, 429);
+    assert_in_range(step.retry_after_s, 8, 10); /* jitter is up to 1 s */
+    assert_false(step.should_not_retry);
+    assert_int_equal(step.failure, FAILURE_RATE);
+    plan_end(&plan, 2 * S);
+    one(pool, 1, served, 200, 12 * S); /* and it was true */
+    pool_free(pool);
+}
+
+static void retry_after_stays_within_a_minute(void **state)
+{
+    struct pool *pool = plain_pool(1);
+    struct plan plan;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 5000 * S), 429, 0);
+    begin(&plan, pool, 1);
+    assert_int_equal(next(&plan, 1).retry_after_s, 60);
+    plan_end(&plan, 1);
+    pool_free(pool);
+}
+
+static void what_only_operators_mend_is_a_503(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+    struct plan_step step;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    assert_false(hear(&plan, revoked, 401, 0)); /* never a key's 401 */
+    assert_sends(&plan, 0, 1);
+    assert_false(hear(&plan, no_quota, 429, 0));
+    step = next(&plan, 0);
+    assert_int_equal(step.action, PLAN_GIVE_UP);
+    assert_int_equal(step.status, 503);
+    assert_int_equal(step.retry_after_s, 0);
+    assert_true(step.should_not_retry);
+    assert_int_equal(step.failure, FAILURE_REVOKED);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+static void the_most_useful_answer_is_kept(void **state)
+{
+    struct pool *pool = plain_pool(4);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    assert_true(hear(&plan, with_wait(limited, 50 * S), 429, 0));
+    assert_sends(&plan, 0, 1);
+    assert_true(hear(&plan, with_wait(limited, 20 * S), 429, 0)); /* sooner */
+    assert_sends(&plan, 0, 2);
+    assert_false(hear(&plan, revoked, 401, 0));
+    assert_sends(&plan, 0, 3);
+    assert_true(hear(&plan, no_model, 404, 0)); /* the caller's fault beats all */
+    assert_int_equal(next(&plan, 0).action, PLAN_RETURN_KEPT);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+static void a_403_of_a_key_is_never_kept(void **state)
+{
+    struct pool *pool = plain_pool(1);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    assert_false(hear(&plan, no_model, 403, 0));
+    assert_int_equal(next(&plan, 0).status, 503);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+static void an_upstream_429_is_returned_when_no_key_comes_back_sooner(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 100 * S), 429, 0);
+    begin(&plan, pool, 1);
+    assert_sends(&plan, 1, 1);
+    assert_true(hear(&plan, with_wait(limited, 20 * S), 429, 1));
+    assert_int_equal(next(&plan, 1).action, PLAN_RETURN_KEPT);
+    assert_false(next(&plan, 1).should_not_retry);
+    plan_end(&plan, 1);
+    begin(&plan, pool, 101 * S + 10 * S); /* both recovered; now the other way round */
+    assert_sends(&plan, 111 * S, 0);
+    assert_true(hear(&plan, with_wait(limited, 300 * S), 429, 111 * S));
+    assert_sends(&plan, 111 * S, 1);
+    hear(&plan, with_wait(limited, 5 * S), 429, 111 * S);
+    plan_end(&plan, 111 * S);
+    begin(&plan, pool, 112 * S);
+    assert_int_equal(next(&plan, 112 * S).action, PLAN_GIVE_UP);
+    assert_int_equal(next(&plan, 112 * S).status, 429);
+    plan_end(&plan, 112 * S);
+    pool_free(pool);
+}
+
+static void a_rate_limit_moves_to_another_bucket(void **state)
+{
+    static const struct owner_names owners[] = {{"o", "p"}, {"o", "p"}, {"o", "q"}, {"o", "q"}};
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct pool *pool = pool_of(&options, 4, owners);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, limited, 429, 0);
+    assert_sends(&plan, 0, 2); /* not the sibling 1 */
+    hear(&plan, limited, 429, 0);
+    assert_int_equal(next(&plan, 0).action, PLAN_RETURN_KEPT);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+static void another_model_is_another_bucket(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+
+    (void)state;
+    one(pool, 0, limited, 429, 0);
+    begin_with(&plan, pool, (struct plan_request){.model = SLICE("other")}, 1);
+    assert_sends(&plan, 1, 0);
+    plan_end(&plan, 1);
+    one(pool, 1, served, 200, 1);
+    pool_free(pool);
+}
+
+static void quota_moves_to_another_organization(void **state)
+{
+    static const struct owner_names owners[] = {{"o", "p"}, {"o", "q"}, {"n", "p"}};
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct pool *pool = pool_of(&options, 3, owners);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, no_quota, 429, 0);
+    assert_sends(&plan, 0, 2);
+    hear(&plan, served, 200, 0);
+    plan_end(&plan, 0);
+    assert_int_equal(view(pool, 1, 0).circuit, CIRCUIT_OPEN);
+    assert_int_equal(view(pool, 1, 0).scope, SCOPE_ORG);
+    pool_free(pool);
+}
+
+static void too_large_asks_each_bucket_once_and_cools_nothing(void **state)
+{
+    static const struct owner_names owners[] = {{"o", "p"}, {"o", "p"}, {"o", "q"}};
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct pool *pool = pool_of(&options, 3, owners);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    assert_true(hear(&plan, too_large, 429, 0));
+    assert_sends(&plan, 0, 2);
+    assert_false(hear(&plan, too_large, 429, 0)); /* the first is kept */
+    assert_int_equal(next(&plan, 0).action, PLAN_RETURN_KEPT);
+    plan_end(&plan, 0);
+    one(pool, 0, served, 200, 1);
+    pool_free(pool);
+}
+
+static void service_failures_take_three_attempts_with_backoff(void **state)
+{
+    struct pool *pool = plain_pool(1);
+    struct plan plan;
+    int64_t now = 0, before;
+
+    (void)state;
+    begin(&plan, pool, now);
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        assert_sends(&plan, now, 0);
+        assert_int_equal(hear(&plan, server_error, 500, now), attempt == 1);
+        before = now;
+        if (attempt < 3)
+            now = wait_of(&plan, now);
+        assert_true(now - before <= (attempt == 1 ? 500 : 1000) * MS);
+    }
+    assert_int_equal(next(&plan, now).action, PLAN_RETURN_KEPT);
+    assert_true(next(&plan, now).should_not_retry);
+    plan_end(&plan, now);
+    assert_int_equal(view(pool, 0, now).consecutive_errors, 0); /* nobody's fault */
+    pool_free(pool);
+}
+
+static void a_dead_network_ends_in_502(void **state)
+{
+    struct pool *pool = plain_pool(1);
+    struct verdict refused = cut_off;
+    struct plan plan;
+    int64_t now = 0;
+
+    (void)state;
+    refused.maybe_ran = false;
+    begin(&plan, pool, now);
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        assert_sends(&plan, now, 0);
+        assert_false(hear(&plan, refused, 0, now));
+        if (attempt < 3)
+            now = wait_of(&plan, now);
+    }
+    assert_int_equal(next(&plan, now).action, PLAN_GIVE_UP);
+    assert_int_equal(next(&plan, now).status, 502);
+    assert_true(next(&plan, now).should_not_retry);
+    plan_end(&plan, now);
+    pool_free(pool);
+}
+
+static void a_second_key_failing_the_same_way_blames_the_service(void **state)
+{
+    struct pool *pool = plain_pool(3);
+    struct plan plan;
+    int64_t now;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, server_error, 500, 0);
+    assert_int_equal(view(pool, 0, 0).circuit, CIRCUIT_CLOSED);
+    now = wait_of(&plan, 0);
+    assert_sends(&plan, now, 1);
+    hear(&plan, server_error, 500, now);
+    assert_int_equal(view(pool, 2, now).circuit, CIRCUIT_OPEN); /* for all keys */
+    assert_int_equal(view(pool, 2, now).scope, SCOPE_SERVICE_MODEL);
+    assert_int_equal(view(pool, 0, now).consecutive_errors, 0);
+    /* The third attempt waits for the service: one request tries it. */
+    while (next(&plan, now).action == PLAN_WAIT)
+        now = wait_of(&plan, now);
+    assert_true(now >= 1 * S);
+    hear(&plan, served, 200, now);
+    plan_end(&plan, now);
+    assert_int_equal(view(pool, 2, now).circuit, CIRCUIT_CLOSED);
+    pool_free(pool);
+}
+
+static void a_key_that_fails_alone_is_avoided_for_a_while(void **state)
+{
+    struct pool *pool = plain_pool(2);
+
+    (void)state;
+    one(pool, 0, server_error, 500, 0);
+    one(pool, 1, served, 200, 1);
+    one(pool, 1, served, 200, 2);
+    one(pool, 0, served, 200, 11 * S);
+    pool_free(pool);
+}
+
+static void a_success_between_clears_the_service(void **state)
+{
+    struct pool *pool = plain_pool(3);
+
+    (void)state;
+    one(pool, 0, server_error, 500, 0);
+    one(pool, 1, served, 200, 1);
+    one(pool, 2, server_error, 500, 2); /* a new suspicion, not a proof */
+    assert_int_equal(view(pool, 0, 3).circuit, CIRCUIT_CLOSED);
+    pool_free(pool);
+}
+
+static void work_that_may_have_run_is_repeated_once_if_stateless(void **state)
+{
+    struct pool *pool = plain_pool(4);
+    struct plan plan;
+    int64_t now;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, cut_off, 0, 0);
+    now = wait_of(&plan, 0);
+    assert_sends(&plan, now, 1);
+    hear(&plan, cut_off, 0, now);
+    assert_int_equal(next(&plan, now).action, PLAN_GIVE_UP);
+    assert_int_equal(next(&plan, now).status, 502);
+    assert_true(next(&plan, now).should_not_retry);
+    plan_end(&plan, now);
+    pool_free(pool);
+}
+
+static void work_that_may_have_run_is_not_repeated_if_stateful(void **state)
+{
+    struct pool *pool = plain_pool(4);
+    struct verdict timeout = cut_off;
+    struct plan plan;
+
+    (void)state;
+    timeout.failure = FAILURE_TIMEOUT;
+    begin_with(&plan, pool, (struct plan_request){.model = SLICE("m")}, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, timeout, 504, 0);
+    assert_int_equal(next(&plan, 0).action, PLAN_RETURN); /* the answer is there */
+    assert_true(next(&plan, 0).should_not_retry);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+static void an_opaque_request_is_repeated_only_if_it_was_not_sent(void **state)
+{
+    struct pool *pool = plain_pool(4);
+    struct verdict refused = cut_off;
+    struct plan plan;
+    int64_t now;
+
+    (void)state;
+    refused.maybe_ran = false;
+    begin_with(&plan, pool, (struct plan_request){.opaque = true}, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, refused, 0, 0);
+    now = wait_of(&plan, 0);
+    assert_sends(&plan, now, 1);
+    hear(&plan, revoked, 401, now);
+    assert_int_equal(next(&plan, now).action, PLAN_GIVE_UP);
+    assert_int_equal(next(&plan, now).status, 503);
+    assert_false(next(&plan, now).should_not_retry); /* another key serves the next one */
+    plan_end(&plan, now);
+    pool_free(pool);
+}
+
+static void same_stays_with_the_key_and_ends_after_its_hops(void **state)
+{
+    struct pool *pool = plain_pool(3);
+    struct plan plan;
+    int64_t now;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    assert_true(hear(&plan, locked, 409, 0));
+    now = wait_of(&plan, 0);
+    assert_in_range(now, 1 * S, 1100 * MS);
+    assert_sends(&plan, now, 0);
+    assert_false(hear(&plan, locked, 409, now));
+    assert_int_equal(next(&plan, now).action, PLAN_RETURN_KEPT);
+    plan_end(&plan, now);
+    pool_free(pool);
+}
+
+static void a_hint_beyond_patience_is_not_waited_for(void **state)
+{
+    struct pool *pool = plain_pool(1);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, with_wait(locked, 9 * S), 409, 0);
+    assert_int_equal(next(&plan, 0).action, PLAN_RETURN_KEPT);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+static void without_fallback_only_the_primary_is_asked(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
+    struct pool *pool;
+    struct plan plan;
+    int64_t now;
+
+    (void)state;
+    options.fallback_enabled = false;
+    pool = pool_of(&options, 3, NULL);
+    begin(&plan, pool, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, server_error, 500, 0);
+    now = wait_of(&plan, 0);
+    assert_sends(&plan, now, 0);
+    hear(&plan, revoked, 401, now);
+    assert_int_equal(next(&plan, now).action, PLAN_RETURN_KEPT); /* the 500 */
+    plan_end(&plan, now);
+    begin(&plan, pool, now);
+    assert_int_equal(next(&plan, now).status, 503);
+    plan_end(&plan, now);
+    pool_free(pool);
+}
+
+static void nothing_starts_after_the_deadline(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+
+    (void)state;
+    begin_with(&plan, pool, (struct plan_request){.stateless = true, .deadline_ns = 1 * S}, 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, revoked, 401, 1 * S);
+    assert_int_equal(next(&plan, 1 * S).action, PLAN_GIVE_UP);
+    assert_int_equal(next(&plan, 1 * S).status, 503);
+    assert_int_equal(next(&plan, 1 * S).failure, FAILURE_TIMEOUT);
+    plan_end(&plan, 1 * S);
+    pool_free(pool);
+}
+
+static void hanging_up_blames_nobody_and_returns_the_lease(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan, other;
+    uint64_t epoch;
+
+    (void)state;
+    one(pool, 0, revoked, 401, 0);
+    begin(&plan, pool, 1000 * S);
+    assert_sends(&plan, 1000 * S, 0); /* the half-open lease */
+    begin(&other, pool, 1000 * S);
+    assert_sends(&other, 1000 * S, 1);
+    plan_end(&other, 1000 * S);
+    epoch = pool_epoch(pool);
+    plan_abandon(&plan, 1001 * S);
+    assert_true(pool_epoch(pool) != epoch);
+    assert_int_equal(plan.attempts[0].failure, FAILURE_ABANDONED);
+    plan_end(&plan, 1001 * S);
+    assert_int_equal(view(pool, 0, 1001 * S).consecutive_errors, 1);
+    assert_int_equal(view(pool, 0, 1001 * S).circuit, CIRCUIT_HALF_OPEN);
+    one(pool, 0, served, 200, 1002 * S);
+    assert_int_equal(view(pool, 0, 1002 * S).circuit, CIRCUIT_CLOSED);
+    pool_free(pool);
+}
+
+static void what_flows_is_never_taken_back(void **state)
+{
+    struct pool *pool = plain_pool(2);
+    struct plan plan;
+
+    (void)state;
+    one(pool, 0, revoked, 401, 0);
+    begin(&plan, pool, 1000 * S);
+    assert_sends(&plan, 1000 * S, 0);
+    plan_proven(&plan, 1001 * S);
+    assert_int_equal(view(pool, 0, 1001 * S).circuit, CIRCUIT_CLOSED);
+    plan_proven(&plan, 1002 * S);
+    hear(&plan, cut_off, 200, 1003 * S);
+    assert_int_equal(next(&plan, 1003 * S).action, PLAN_RETURN);
+    plan_end(&plan, 1003 * S);
+    assert_int_equal(view(pool, 0, 1003 * S).successes, 0);
+    pool_free(pool);
+}
+
+static void a_long_trail_grows_and_asks_every_key_once(void **state)
+{
+    struct pool *pool = plain_pool(20);
+    struct plan plan;
+    struct plan_step step;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    for (int i = 0; i < 20; i++) {
+        assert_sends(&plan, 0, i);
+        hear(&plan, revoked, 401, 0);
+    }
+    step = next(&plan, 0);
+    assert_int_equal(step.action, PLAN_GIVE_UP);
+    assert_int_equal(plan.attempt_count, 20);
+    assert_int_equal(plan.attempts[19].failure, FAILURE_REVOKED);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+/* Asked once, not 32 times: a cold start at concurrency 32 with a revoked primary. */
+static void an_unproven_key_is_asked_once_at_a_cold_start(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct pool *pool;
+    struct plan plans[32];
+    uint64_t epoch;
+    int sent = 0;
+
+    (void)state;
+    options.proof_wait_ns = 300 * MS;
+    pool = pool_of(&options, 2, NULL);
+    for (int i = 0; i < 32; i++) {
+        struct plan_step step;
+        begin(&plans[i], pool, 10);
+        step = next(&plans[i], 10);
+        sent += step.action == PLAN_SEND;
+        if (i > 0)
+            assert_int_equal(step.until_ns, 10 + 300 * MS);
+    }
+    assert_int_equal(sent, 1);
+    epoch = pool_epoch(pool);
+    hear(&plans[0], revoked, 401, 20);
+    assert_true(pool_epoch(pool) != epoch);
+    assert_sends(&plans[0], 20, 1);
+    for (int i = 1; i < 32; i++)
+        assert_int_equal(next(&plans[i], 20).action, PLAN_WAIT); /* for the fallback's proof */
+    hear(&plans[0], served, 200, 30);
+    for (int i = 1; i < 32; i++) {
+        assert_sends(&plans[i], 30, 1);
+        hear(&plans[i], served, 200, 40);
+    }
+    for (int i = 0; i < 32; i++)
+        plan_end(&plans[i], 50);
+    assert_int_equal(view(pool, 0, 50).requests, 1);
+    assert_int_equal(view(pool, 1, 50).requests, 32);
+    pool_free(pool);
+}
+
+static void waiting_for_a_proof_ends(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct plan first, second;
+    struct pool *pool;
+
+    (void)state;
+    options.proof_wait_ns = 300 * MS;
+    pool = pool_of(&options, 2, NULL);
+    begin(&first, pool, 0);
+    assert_sends(&first, 0, 0);
+    begin(&second, pool, 100 * MS);
+    assert_int_equal(wait_of(&second, 100 * MS), 300 * MS);
+    assert_sends(&second, 300 * MS, 0);
+    plan_end(&first, 300 * MS);
+    plan_end(&second, 300 * MS);
+    pool_free(pool);
+}
+
+static void a_proof_ends_when_the_stream_flows(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct plan first, second;
+    struct pool *pool;
+
+    (void)state;
+    options.proof_wait_ns = 300 * MS;
+    pool = pool_of(&options, 2, NULL);
+    begin(&first, pool, 0);
+    assert_sends(&first, 0, 0);
+    begin(&second, pool, 0);
+    wait_of(&second, 0);
+    plan_proven(&first, 1);
+    assert_sends(&second, 1, 0);
+    plan_end(&first, 2);
+    plan_end(&second, 2);
+    pool_free(pool);
+}
+
+static void a_lone_key_needs_no_proof(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct plan first, second;
+    struct pool *pool;
+
+    (void)state;
+    options.proof_wait_ns = 300 * MS;
+    pool = pool_of(&options, 1, NULL);
+    begin(&first, pool, 0);
+    assert_sends(&first, 0, 0);
+    begin(&second, pool, 0);
+    assert_sends(&second, 0, 0);
+    plan_end(&first, 1);
+    plan_end(&second, 1);
+    pool_free(pool);
+}
+
+static void a_key_in_trial_is_waited_for_when_it_is_the_only_one(void **state)
+{
+    struct pool *pool = plain_pool(1);
+    struct plan trial, other;
+    int64_t now = 20 * S;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 10 * S), 429, 0);
+    begin(&trial, pool, now);
+    assert_sends(&trial, now, 0);
+    begin(&other, pool, now);
+    assert_int_equal(wait_of(&other, now), now + PLAN_PATIENCE_NS);
+    assert_int_equal(next(&other, now + PLAN_PATIENCE_NS).status, 429);
+    assert_int_equal(next(&other, now + PLAN_PATIENCE_NS).retry_after_s, 1);
+    plan_end(&other, now + PLAN_PATIENCE_NS);
+    begin(&other, pool, now);
+    wait_of(&other, now);
+    hear(&trial, served, 200, now + 1);
+    assert_sends(&other, now + 1, 0);
+    plan_end(&other, now + 2);
+    plan_end(&trial, now + 2);
+    pool_free(pool);
+}
+
+static void an_empty_pool_gives_up(void **state)
+{
+    struct pool *pool = plain_pool(0);
+    struct plan plan;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    assert_int_equal(next(&plan, 0).action, PLAN_GIVE_UP);
+    assert_int_equal(next(&plan, 0).status, 503);
+    plan_end(&plan, 0);
+    pool_free(pool);
+}
+
+static void overload_ends_after_its_hops(void **state)
+{
+    struct pool *pool = plain_pool(3);
+    struct plan plan;
+    int64_t now = 0;
+
+    (void)state;
+    begin(&plan, pool, 0);
+    for (int i = 0; i < 3; i++) {
+        while (next(&plan, now).action == PLAN_WAIT)
+            now = wait_of(&plan, now);
+        hear(&plan, overloaded, 503, now);
+    }
+    assert_int_equal(next(&plan, now).action, PLAN_RETURN_KEPT);
+    assert_true(next(&plan, now).should_not_retry);
+    assert_in_range(now, 3 * S, 4 * S); /* 1 s, then 2 s, each up to a tenth more */
+    plan_end(&plan, now);
     pool_free(pool);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_served_request_returns),
         cmocka_unit_test(a_revoked_primary_is_replaced_at_once),
+        cmocka_unit_test(the_callers_own_fault_touches_nothing),
+        cmocka_unit_test(all_keys_cooling_is_a_truthful_429),
+        cmocka_unit_test(retry_after_stays_within_a_minute),
+        cmocka_unit_test(what_only_operators_mend_is_a_503),
+        cmocka_unit_test(the_most_useful_answer_is_kept),
+        cmocka_unit_test(a_403_of_a_key_is_never_kept),
+        cmocka_unit_test(an_upstream_429_is_returned_when_no_key_comes_back_sooner),
+        cmocka_unit_test(a_rate_limit_moves_to_another_bucket),
+        cmocka_unit_test(another_model_is_another_bucket),
+        cmocka_unit_test(quota_moves_to_another_organization),
+        cmocka_unit_test(too_large_asks_each_bucket_once_and_cools_nothing),
+        cmocka_unit_test(service_failures_take_three_attempts_with_backoff),
+        cmocka_unit_test(a_dead_network_ends_in_502),
+        cmocka_unit_test(a_second_key_failing_the_same_way_blames_the_service),
+        cmocka_unit_test(a_key_that_fails_alone_is_avoided_for_a_while),
+        cmocka_unit_test(a_success_between_clears_the_service),
+        cmocka_unit_test(work_that_may_have_run_is_repeated_once_if_stateless),
+        cmocka_unit_test(work_that_may_have_run_is_not_repeated_if_stateful),
+        cmocka_unit_test(an_opaque_request_is_repeated_only_if_it_was_not_sent),
+        cmocka_unit_test(same_stays_with_the_key_and_ends_after_its_hops),
+        cmocka_unit_test(a_hint_beyond_patience_is_not_waited_for),
+        cmocka_unit_test(without_fallback_only_the_primary_is_asked),
+        cmocka_unit_test(nothing_starts_after_the_deadline),
+        cmocka_unit_test(hanging_up_blames_nobody_and_returns_the_lease),
+        cmocka_unit_test(what_flows_is_never_taken_back),
+        cmocka_unit_test(a_long_trail_grows_and_asks_every_key_once),
+        cmocka_unit_test(an_unproven_key_is_asked_once_at_a_cold_start),
+        cmocka_unit_test(waiting_for_a_proof_ends),
+        cmocka_unit_test(a_proof_ends_when_the_stream_flows),
+        cmocka_unit_test(a_lone_key_needs_no_proof),
+        cmocka_unit_test(a_key_in_trial_is_waited_for_when_it_is_the_only_one),
+        cmocka_unit_test(an_empty_pool_gives_up),
+        cmocka_unit_test(overload_ends_after_its_hops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,47 +2,50 @@
 
 #include <string.h>
 
-/* The head as llhttp spells it out, while http_reader_feed is running. */
+/* How the body of a message ends (RFC 9112 §6.3). */
+enum body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_TO_END };
+
+/* A head as llhttp spells it out, while it is parsed. */
 struct head_parse {
     struct http_head head;
     struct http_field fields[HTTP_FIELDS_MAX];
+    bool too_many; /* fields */
+    bool complete; /* and nothing is wrong with it */
 };
 
-static struct http_reader *reader_of(llhttp_t *parser)
+static struct head_parse *parse_of(llhttp_t *parser)
 {
     return parser->data;
 }
 
-/* ---- llhttp callbacks for the head ------------------------------------------------------- */
+/* ---- llhttp callbacks -------------------------------------------------------------------- */
 
 static int take_method(llhttp_t *parser, const char *at, size_t len)
 {
-    reader_of(parser)->parsing->head.method = slice_of(at, len);
+    parse_of(parser)->head.method = slice_of(at, len);
     return 0;
 }
 
 static int take_target(llhttp_t *parser, const char *at, size_t len)
 {
-    reader_of(parser)->parsing->head.target = slice_of(at, len);
+    parse_of(parser)->head.target = slice_of(at, len);
     return 0;
 }
 
 static int take_reason(llhttp_t *parser, const char *at, size_t len)
 {
-    reader_of(parser)->parsing->head.reason = slice_of(at, len);
+    parse_of(parser)->head.reason = slice_of(at, len);
     return 0;
 }
 
 static int take_name(llhttp_t *parser, const char *at, size_t len)
 {
-    struct http_reader *reader = reader_of(parser);
-    if (!reader->parsing)
-        return 0; /* a trailer: read, not used */
-    if (reader->parsing->head.field_count == HTTP_FIELDS_MAX) {
-        reader->stopped = STATUS_LIMIT;
-        return -1;
+    struct head_parse *parse = parse_of(parser);
+    if (parse->head.field_count == HTTP_FIELDS_MAX) {
+        parse->too_many = true;
+        return HPE_USER;
     }
-    struct http_field *field = &reader->parsing->fields[reader->parsing->head.field_count++];
+    struct http_field *field = &parse->fields[parse->head.field_count++];
     field->name = slice_of(at, len);
     field->value = slice_of(at + len, 0);
     return 0;
@@ -50,87 +53,16 @@ static int take_name(llhttp_t *parser, const char *at, size_t len)
 
 static int take_value(llhttp_t *parser, const char *at, size_t len)
 {
-    struct http_reader *reader = reader_of(parser);
-    if (reader->parsing && reader->parsing->head.field_count)
-        reader->parsing->fields[reader->parsing->head.field_count - 1].value =
-            slice_trim(slice_of(at, len));
+    struct head_parse *parse = parse_of(parser);
+    if (parse->head.field_count)
+        parse->fields[parse->head.field_count - 1].value = slice_trim(slice_of(at, len));
     return 0;
 }
 
-/* Only "chunked" can be decoded here, and only HTTP/1.1 has it; anything else would be forwarded
- * under a false name. */
-static bool coding_understood(const struct http_reader *reader, const struct http_head *head)
-{
-    if (!(reader->parser.flags & F_TRANSFER_ENCODING))
-        return true;
-    return head->minor == 1 &&
-           slice_ieq(http_head_get(head, SLICE("transfer-encoding")), SLICE("chunked"));
-}
-
-static void fill_head(struct http_reader *reader, struct head_parse *parse)
-{
-    const llhttp_t *parser = &reader->parser;
-    struct http_head *head = &parse->head;
-
-    head->fields = parse->fields;
-    head->minor = parser->http_minor;
-    head->status = reader->response ? parser->status_code : 0;
-    head->chunked = parser->flags & F_CHUNKED;
-    head->content_length = parser->flags & F_CONTENT_LENGTH ? (int64_t)parser->content_length : -1;
-    head->keep_alive = llhttp_should_keep_alive(parser);
-    head->upgrade = parser->upgrade;
-    if (!reader->response)
-        head->expect_continue =
-            slice_ieq(http_head_get(head, SLICE("expect")), SLICE("100-continue"));
-}
-
+/* Ends the parse here: the body is not llhttp's. */
 static int head_done(llhttp_t *parser)
 {
-    struct http_reader *reader = reader_of(parser);
-    struct head_parse *parse = reader->parsing;
-
-    if (parser->http_major != 1 || parser->http_minor > 1) {
-        reader->stopped = STATUS_PROTOCOL;
-        return -1;
-    }
-    if (reader->response && parser->status_code / 100 == 1) {
-        reader->is_interim = true;
-        if (parser->status_code == 101 || ++reader->interim > HTTP_INTERIM_MAX) {
-            reader->stopped = STATUS_PROTOCOL; /* nobody asked for an upgrade */
-            return -1;
-        }
-        return 0;
-    }
-    fill_head(reader, parse);
-    if (!coding_understood(reader, &parse->head)) {
-        reader->stopped = STATUS_PROTOCOL;
-        return -1;
-    }
-    parser->upgrade = 0; /* offers of another protocol are not taken up here */
-    reader->parsing = NULL;
-    reader->in_body = true;
-    reader->stopped = reader->ops->on_head(reader, &parse->head);
-    if (reader->stopped != STATUS_OK)
-        return -1;
-    return reader->expects_no_body ? 1 : 0;
-}
-
-/* ---- llhttp callbacks for the body ------------------------------------------------------- */
-
-static int take_body(llhttp_t *parser, const char *at, size_t len)
-{
-    struct http_reader *reader = reader_of(parser);
-    reader->stopped = reader->ops->on_body(reader, at, len);
-    return reader->stopped == STATUS_OK ? 0 : HPE_USER;
-}
-
-/* Always pauses: what follows belongs to the next message, and the owner may not be ready for it. */
-static int message_done(llhttp_t *parser)
-{
-    struct http_reader *reader = reader_of(parser);
-    reader->done = true;
-    if (!reader->is_interim)
-        reader->stopped = reader->ops->on_complete(reader);
+    parse_of(parser)->complete = true;
     return HPE_PAUSED;
 }
 
@@ -141,9 +73,77 @@ static const llhttp_settings_t callbacks = {
     .on_header_field = take_name,
     .on_header_value = take_value,
     .on_headers_complete = head_done,
-    .on_body = take_body,
-    .on_message_complete = message_done,
 };
+
+/* ---- what a head says -------------------------------------------------------------------- */
+
+/* Only one "chunked" can be decoded here, and only HTTP/1.1 has it; anything else would be forwarded
+ * under a false name. llhttp's flags do not tell: a field without a value sets none. */
+static bool coding_understood(const struct http_head *head)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (!slice_ieq(head->fields[i].name, SLICE("transfer-encoding")))
+            continue;
+        if (++count > 1 || head->minor == 0 || !slice_ieq(head->fields[i].value, SLICE("chunked")))
+            return false;
+    }
+    return true;
+}
+
+/* One space between the parts of a start line, where llhttp takes more. `line` is the whole head. */
+static bool start_line_strict(const struct http_reader *reader, const struct http_head *head,
+                              const char *line)
+{
+    if (reader->response) {
+        const char *code = line + sizeof "HTTP/1.1 " - 1; /* a digit, or a further space */
+        return head->status >= 100 && *code != ' ' && (code[3] == ' ' || code[3] == '\r');
+    }
+    const char *target_end = head->target.ptr + head->target.len;
+    return head->target.ptr == line + head->method.len + 1 && target_end[1] == 'H';
+}
+
+static bool has_no_body(const struct http_reader *reader, int status)
+{
+    return reader->expects_no_body || status / 100 == 1 || status == 204 || status == 304;
+}
+
+static enum body_kind body_kind_of(const struct http_reader *reader, const struct http_head *head)
+{
+    if (reader->response && has_no_body(reader, head->status))
+        return BODY_NONE;
+    if (head->chunked)
+        return BODY_CHUNKED;
+    if (head->content_length >= 0)
+        return head->content_length ? BODY_LENGTH : BODY_NONE;
+    return reader->response ? BODY_TO_END : BODY_NONE;
+}
+
+static bool keeps_alive(const llhttp_t *parser, enum body_kind body)
+{
+    if (body == BODY_TO_END)
+        return false;
+    return parser->http_minor ? !(parser->flags & F_CONNECTION_CLOSE)
+                              : (parser->flags & F_CONNECTION_KEEP_ALIVE) != 0;
+}
+
+static void fill_head(const struct http_reader *reader, struct head_parse *parse)
+{
+    const llhttp_t *parser = &reader->parser;
+    struct http_head *head = &parse->head;
+
+    head->fields = parse->fields;
+    head->minor = parser->http_minor;
+    head->status = reader->response ? parser->status_code : 0;
+    head->chunked = parser->flags & F_CHUNKED;
+    head->content_length = parser->flags & F_CONTENT_LENGTH ? (int64_t)parser->content_length : -1;
+    head->keep_alive = keeps_alive(parser, body_kind_of(reader, head));
+    head->upgrade = parser->upgrade;
+    if (!reader->response)
+        head->expect_continue =
+            slice_ieq(http_head_get(head, SLICE("expect")), SLICE("100-continue"));
+}
 
 /* ---- the reader -------------------------------------------------------------------------- */
 
@@ -166,7 +166,6 @@ void http_reader_init(struct http_reader *reader, bool response, const struct ht
 {
     memset(reader, 0, sizeof *reader);
     llhttp_init(&reader->parser, response ? HTTP_RESPONSE : HTTP_REQUEST, &callbacks);
-    reader->parser.data = reader;
     reader->response = response;
     reader->ops = ops;
 }
@@ -181,32 +180,31 @@ void http_reader_expect_no_body(struct http_reader *reader, bool no_body)
     reader->expects_no_body = no_body;
 }
 
-/* Ready for the next message. */
-static void rewind_reader(struct http_reader *reader)
-{
-    llhttp_reset(&reader->parser);
-    reader->in_body = reader->done = reader->is_interim = false;
-}
-
-/* One pass over the lines of a head from `from` on (which may point into the middle of a line).
- * `*ret_length` is the length of the head with its empty line, 0 while it is incomplete. False when
- * a line ends in a bare LF or continues the one before (obs-fold, RFC 9112 §5.2): llhttp tolerates
- * both, and tolerance is how smuggling works. */
+/* One pass over the lines of a head from `from` on, which is 0 or the place of a byte that was
+ * looked at before. `*ret_length` is the length of the head with its empty line, 0 while it is
+ * incomplete. False when CR or LF stand alone, or a line begins with a space, which continues the
+ * line before (obs-fold, RFC 9112 §5.2), or with a colon: llhttp tolerates all of it, and tolerance
+ * is how smuggling works. */
 static bool scan_lines(const char *head, size_t from, size_t len, size_t *ret_length)
 {
     const char *end = head + len;
-    const char *lf = head + from;
+    const char *at = head + from;
 
     *ret_length = 0;
-    while ((lf = memchr(lf, '\n', (size_t)(end - lf)))) {
-        if (lf == head || lf[-1] != '\r')
+    while (at < end) {
+        const char *lf = memchr(at, '\n', (size_t)(end - at));
+        const char *line_end = lf ? lf : end;
+        const char *cr = memchr(at, '\r', (size_t)(line_end - at));
+        if (cr ? cr + 1 != line_end : lf && (lf == head || lf[-1] != '\r'))
             return false;
+        if (!lf)
+            return true;
         if (lf - head >= 3 && lf[-2] == '\n') {
             *ret_length = (size_t)(lf - head) + 1;
             return true;
         }
-        lf++;
-        if (lf < end && (*lf == ' ' || *lf == '\t'))
+        at = lf + 1;
+        if (at < end && (*at == ' ' || *at == '\t' || *at == ':'))
             return false;
     }
     return true;
@@ -231,31 +229,49 @@ static bool start_plausible(const struct http_reader *reader, const char *head, 
     return slice_ends(line, SLICE(" HTTP/1.1")) || slice_ends(line, SLICE(" HTTP/1.0"));
 }
 
-static enum status run_parser(struct http_reader *reader, const char *data, size_t len,
-                              size_t *ret_used)
+/* Begins the message's body, or skips a 1xx answer. */
+static enum status begin_message(struct http_reader *reader, struct head_parse *parse)
 {
-    enum llhttp_errno error = llhttp_execute(&reader->parser, data, len);
+    struct http_head *head = &parse->head;
 
-    *ret_used = len;
-    if (error == HPE_OK)
+    if (reader->response && head->status / 100 == 1)
+        /* Nobody here asks for another protocol. */
+        return head->status != 101 && ++reader->interim <= HTTP_INTERIM_MAX ? STATUS_OK
+                                                                            : STATUS_PROTOCOL;
+    enum body_kind body = body_kind_of(reader, head);
+    enum status status = reader->ops->on_head(reader, head);
+    if (status != STATUS_OK)
+        return status;
+    reader->body = (uint8_t)body;
+    reader->body_left = (uint64_t)head->content_length;
+    if (body == BODY_CHUNKED)
+        chunked_init(&reader->chunked);
+    if (body != BODY_NONE)
         return STATUS_OK;
-    if (error == HPE_PAUSED && reader->done) {
-        *ret_used = (size_t)(llhttp_get_error_pos(&reader->parser) - data);
-        return reader->stopped;
-    }
-    return reader->stopped != STATUS_OK ? reader->stopped : STATUS_PROTOCOL;
+    reader->done = true;
+    return reader->ops->on_complete(reader);
 }
 
-static enum status parse_head(struct http_reader *reader, const char *head, size_t len)
+static enum status parse_head(struct http_reader *reader, const char *text, size_t len)
 {
     struct head_parse parse;
-    size_t used;
+    llhttp_t *parser = &reader->parser;
 
     memset(&parse.head, 0, sizeof parse.head);
-    reader->parsing = &parse;
-    enum status status = run_parser(reader, head, len, &used);
-    reader->parsing = NULL;
-    return status;
+    parse.too_many = parse.complete = false;
+    llhttp_reset(parser);
+    parser->data = &parse;
+    (void)llhttp_execute(parser, text, len);
+    parser->data = NULL;
+    if (parse.too_many)
+        return STATUS_LIMIT;
+    if (!parse.complete || parser->http_major != 1 || parser->http_minor > 1 ||
+        (parser->flags & F_CONTENT_LENGTH && parser->content_length > INT64_MAX))
+        return STATUS_PROTOCOL;
+    fill_head(reader, &parse);
+    if (!start_line_strict(reader, &parse.head, text) || !coding_understood(&parse.head))
+        return STATUS_PROTOCOL;
+    return begin_message(reader, &parse);
 }
 
 /* Collects and parses the head; `*ret_used` counts bytes of `data`. */
@@ -295,14 +311,55 @@ static enum status feed_head(struct http_reader *reader, char *data, size_t len,
 }
 
 /* RFC 9112 §2.2: empty lines before a request line are ignored. */
-static size_t skip_empty_lines(const struct http_reader *reader, const char *data, size_t len)
+static enum status skip_empty_lines(struct http_reader *reader, const char *data, size_t len,
+                                    size_t *ret_used)
 {
     size_t skip = 0;
-    if (reader->response || reader->partial.len)
-        return 0;
-    while (skip + 1 < len && data[skip] == '\r' && data[skip + 1] == '\n')
-        skip += 2;
-    return skip;
+
+    if (!reader->response && !reader->partial.len) {
+        while (skip < len && data[skip] == (reader->after_cr ? '\n' : '\r')) {
+            reader->after_cr = !reader->after_cr;
+            skip++;
+            if (!reader->after_cr && ++reader->empty_lines > HTTP_EMPTY_LINES_MAX)
+                return STATUS_PROTOCOL;
+        }
+        if (skip < len && reader->after_cr)
+            return STATUS_PROTOCOL;
+    }
+    *ret_used = skip;
+    return STATUS_OK;
+}
+
+/* Hands on body bytes; `*ret_used` counts those and their framing. */
+static enum status feed_body(struct http_reader *reader, const char *data, size_t len,
+                             size_t *ret_used)
+{
+    struct slice body = slice_of(data, len);
+    enum status status = STATUS_OK;
+
+    *ret_used = len;
+    if (reader->body == BODY_CHUNKED) {
+        status = chunked_read(&reader->chunked, data, len, ret_used, &body);
+        reader->done = reader->chunked.done;
+    } else if (reader->body == BODY_LENGTH) {
+        if (body.len > reader->body_left)
+            *ret_used = body.len = (size_t)reader->body_left;
+        reader->body_left -= body.len;
+        reader->done = reader->body_left == 0;
+    }
+    if (status == STATUS_OK && body.len)
+        status = reader->ops->on_body(reader, body.ptr, body.len);
+    if (status == STATUS_OK && reader->done)
+        status = reader->ops->on_complete(reader);
+    return status;
+}
+
+/* Ready for the next message. */
+static void next_message(struct http_reader *reader)
+{
+    reader->done = false;
+    reader->body = BODY_NONE;
+    reader->interim = reader->empty_lines = 0;
 }
 
 enum status http_reader_feed(struct http_reader *reader, char *data, size_t len, size_t *ret_used)
@@ -310,37 +367,31 @@ enum status http_reader_feed(struct http_reader *reader, char *data, size_t len,
     size_t used = 0;
     enum status status = STATUS_OK;
 
-    while (used < len && status == STATUS_OK) {
+    while (used < len && status == STATUS_OK && !reader->done) {
         size_t step = 0;
-        if (reader->in_body) {
-            status = run_parser(reader, data + used, len - used, &step);
+        if (reader->body != BODY_NONE) {
+            status = feed_body(reader, data + used, len - used, &step);
         } else {
-            used += skip_empty_lines(reader, data + used, len - used);
-            if (used < len)
+            status = skip_empty_lines(reader, data + used, len - used, &step);
+            used += step;
+            step = 0;
+            if (status == STATUS_OK && used < len)
                 status = feed_head(reader, data + used, len - used, &step);
         }
         used += step;
-        if (reader->done) {
-            bool interim = reader->is_interim;
-            rewind_reader(reader);
-            if (!interim) {
-                reader->interim = 0;
-                break;
-            }
-        }
     }
+    if (reader->done)
+        next_message(reader);
     *ret_used = used;
     return status;
 }
 
 enum status http_reader_end(struct http_reader *reader)
 {
-    if (!reader->in_body)
+    if (reader->body == BODY_NONE)
         return reader->partial.len ? STATUS_EOF : STATUS_OK;
-    /* Completes a body delimited by the end of the connection; any other body was cut. */
-    (void)llhttp_finish(&reader->parser);
-    if (!reader->done)
+    if (reader->body != BODY_TO_END)
         return STATUS_EOF;
-    rewind_reader(reader);
-    return reader->stopped;
+    next_message(reader);
+    return reader->ops->on_complete(reader);
 }

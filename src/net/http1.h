@@ -1,9 +1,10 @@
 /* HTTP/1.1 messages: one strict reader for both directions.
  *
- * llhttp parses; this file makes it safe and pleasant: the head is collected whole (so that every
- * field is a slice of one contiguous run, however it was cut on the way), checked for what llhttp
- * tolerates (bare CR or LF, obs-fold, ambiguous framing), and handed over once; body bytes follow
- * as they come, unframed; then the end. A head that arrives in one read is never copied.
+ * llhttp parses heads; this file makes it safe and pleasant: the head is collected whole (so that
+ * every field is a slice of one contiguous run, however it was cut on the way), checked for what
+ * llhttp tolerates (bare CR or LF, obs-fold, ambiguous framing, spaces where one belongs), and
+ * handed over once; body bytes follow as they come, unframed (net/chunked.h); then the end. A head
+ * that arrives in one read is never copied.
  *
  *     feed ─▶ HEAD ──▶ on_head ─▶ BODY ──▶ on_body* ─▶ on_complete ─▶ (HEAD of the next message)
  *
@@ -19,6 +20,7 @@
 #include "base/buffer.h"
 #include "base/slice.h"
 #include "base/status.h"
+#include "net/chunked.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,9 +28,10 @@ extern "C" {
 
 #define HTTP_HEAD_MAX                                                                              \
     65536 /* bytes of start line and fields: OpenAI's own limit (openai-protocol.md §0) */
-#define HTTP_FIELDS_MAX  128   /* fields of one head */
-#define NET_READ_MAX     65536 /* bytes handed to one http_reader_feed at most */
-#define HTTP_INTERIM_MAX 8     /* 1xx heads skipped before one answer */
+#define HTTP_FIELDS_MAX      128   /* fields of one head */
+#define NET_READ_MAX         65536 /* bytes handed to one http_reader_feed at most */
+#define HTTP_INTERIM_MAX     8     /* 1xx heads skipped before one answer */
+#define HTTP_EMPTY_LINES_MAX 4     /* skipped before one request line */
 
 struct http_field {
     struct slice name, value; /* value trimmed */
@@ -56,7 +59,6 @@ struct slice http_head_get(const struct http_head *head, struct slice name);
 struct slice http_target_path(struct slice target);
 
 struct http_reader;
-struct head_parse;
 
 struct http_reader_ops {
     /* Returning STATUS_OK goes on; anything else stops feeding with that status. */
@@ -68,11 +70,15 @@ struct http_reader_ops {
 struct http_reader {
     llhttp_t parser;
     const struct http_reader_ops *ops;
-    struct buffer partial;      /* a head still arriving; empty otherwise */
-    struct head_parse *parsing; /* while a head is parsed */
-    enum status stopped;        /* why a callback stopped it */
-    bool response, in_body, done, is_interim, expects_no_body;
+    struct buffer partial;  /* a head still arriving; empty otherwise */
+    struct chunked chunked; /* of a chunked body */
+    uint64_t body_left;     /* of a body of known length */
+    bool response, expects_no_body;
+    bool done;       /* the present message is complete */
+    bool after_cr;   /* of an empty line before a request */
+    uint8_t body;    /* how the body is delimited: enum body_kind, private; 0 outside of bodies */
     uint8_t interim; /* 1xx heads skipped in a row */
+    uint8_t empty_lines; /* skipped before this request line */
 };
 
 void http_reader_init(struct http_reader *reader, bool response, const struct http_reader_ops *ops);

@@ -216,9 +216,9 @@ static void never_mixes_lines_of_threads(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, write_lines, p->log), 0);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    char *save = NULL;
-    for (char *line = strtok_r(take_all(p->read_fd), "\n", &save); line;
-         line = strtok_r(NULL, "\n", &save)) {
+    for (char *line = take_all(p->read_fd), *end; (end = strchr(line, '\n')) != NULL;
+         line = end + 1) {
+        *end = '\0';
         const char *rest = after_time(line);
         lines += strstr(rest, "\"thread\"") != NULL;
         assert_string_equal(rest + strlen(rest) - 2, "\"}");

@@ -89,3 +89,20 @@ void assert_warnings(const struct fixture *f, const char *text)
 {
     assert_text(&f->report.warnings, text);
 }
+
+void must_load(struct fixture *f, const char **arguments, const char **environment)
+{
+    if (fixture_load(f, arguments, environment, false) != STATUS_OK)
+        fail_msg("%.*s", (int)f->report.errors.len, f->report.errors.data);
+}
+
+void assert_key(const struct fixture *f, size_t index, const char *name, const char *source,
+                const char *secret)
+{
+    assert_true(index < f->settings->key_count);
+    const struct key_setting *key = &f->settings->keys[index];
+
+    assert_string_equal(key->name, name);
+    assert_string_equal(key->source, source);
+    assert_true(slice_eq(secret_bytes(key->secret), slice_str(secret)));
+}

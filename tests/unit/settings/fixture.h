@@ -36,6 +36,18 @@ enum status fixture_load(struct fixture *f, const char **arguments, const char *
 void assert_errors(const struct fixture *f, const char *text);
 void assert_warnings(const struct fixture *f, const char *text);
 
+/* Loads, and fails the test with the report when that fails. */
+void must_load(struct fixture *f, const char **arguments, const char **environment);
+
+void assert_key(const struct fixture *f, size_t index, const char *name, const char *source,
+                const char *secret);
+
+#define KEY_A "sk-proj-AAAAAAAAAAAAAAAAAAAAAAAA"
+#define KEY_B "sk-proj-BBBBBBBBBBBBBBBBBBBBBBBB"
+#define KEY_C "sk-proj-CCCCCCCCCCCCCCCCCCCCCCCC"
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+
 #define LIST(...) ((const char *[]){__VA_ARGS__, NULL})
 
 #endif

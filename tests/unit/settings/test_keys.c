@@ -1,0 +1,150 @@
+/* Which keys come out, in which order, and what is said about the odd ones. */
+
+#include "fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void orders_keys_by_number(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_write(f, ".env.local", "OPENAI_API_KEY_FALLBACK_2=sk-2\nOPENAI_API_KEY=sk-0\n");
+    must_load(f, NULL,
+              LIST("OPENAI_API_KEY_FALLBACK_100=sk-100", "OPENAI_API_KEY_FALLBACK_10=sk-10",
+                   "OPENAI_API_KEY_FALLBACK_3=", "OPENAI_API_KEY_FALLBACK_9=sk-9"));
+    assert_warnings(f, "");
+    assert_int_equal(f->settings->key_count, 5);
+    assert_key(f, 0, "OPENAI_API_KEY", ".env.local:2", "sk-0");
+    assert_key(f, 1, "OPENAI_API_KEY_FALLBACK_2", ".env.local:1", "sk-2");
+    assert_key(f, 2, "OPENAI_API_KEY_FALLBACK_9", "environment", "sk-9");
+    assert_key(f, 3, "OPENAI_API_KEY_FALLBACK_10", "environment", "sk-10");
+    assert_key(f, 4, "OPENAI_API_KEY_FALLBACK_100", "environment", "sk-100");
+    assert_int_equal(f->settings->keys[0].weight, 1);
+    assert_null(f->settings->keys[0].service);
+}
+
+static void merges_key_variables_of_all_sources(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_write(f, ".env", "OPENAI_API_KEY=sk-weak\nOPENAI_API_KEY_FALLBACK_1=sk-1-weak\n");
+    fixture_write(f, ".env.local", "OPENAI_API_KEY=sk-middle\n");
+    must_load(f, NULL, LIST("OPENAI_API_KEY=sk-strong"));
+    assert_int_equal(f->settings->key_count, 2);
+    assert_key(f, 0, "OPENAI_API_KEY", "environment", "sk-strong");
+    assert_key(f, 1, "OPENAI_API_KEY_FALLBACK_1", ".env:2", "sk-1-weak");
+}
+
+static void warns_about_odd_keys(void **state)
+{
+    struct fixture *f = *state;
+
+    must_load(f, NULL,
+              LIST("OPENAI_API_KEY=" KEY_A, "OPENAI_API_KEY_FALLBACK_1= " KEY_B "\n",
+                   "OPENAI_API_KEY_FALLBACK_2=" KEY_A, "OPENAI_API_KEY_FALLBACK_03=" KEY_C,
+                   "OPENAI_API_KEY_FALLBACK_X=" KEY_C, "OPENAI_API_KEY_FALLBACK_4=sk-admin-x",
+                   "OPENAI_API_KEY_FALLBACK_5=  "));
+    assert_warnings(
+        f,
+        "environment: OPENAI_API_KEY_FALLBACK_X: not used: the name must end in a number, as "
+        "OPENAI_API_KEY_FALLBACK_1\n"
+        "environment: OPENAI_API_KEY_FALLBACK_03: counting begins at 1 and has no leading zeros; "
+        "used as number 3\n"
+        "environment: OPENAI_API_KEY_FALLBACK_1: spaces around the key were left out\n"
+        "environment: OPENAI_API_KEY_FALLBACK_2: the same key as OPENAI_API_KEY (sk-proj...AAAA); "
+        "dropped\n"
+        "environment: OPENAI_API_KEY_FALLBACK_4: an admin key cannot serve requests; dropped\n");
+    assert_int_equal(f->settings->key_count, 3);
+    assert_key(f, 1, "OPENAI_API_KEY_FALLBACK_1", "environment", KEY_B);
+    assert_key(f, 2, "OPENAI_API_KEY_FALLBACK_03", "environment", KEY_C);
+}
+
+static void refuses_impossible_keys(void **state)
+{
+    struct fixture *f = *state;
+    char *large = calloc(1, SECRET_MAX_BYTES + 64);
+
+    assert_non_null(large);
+    (void)snprintf(large, 64, "OPENAI_API_KEY_FALLBACK_3=");
+    memset(large + strlen(large), 'x', SECRET_MAX_BYTES + 1);
+    assert_int_equal(
+        fixture_load(f, NULL,
+                     LIST("OPENAI_API_KEY=sk-SEC\001RET", "OPENAI_API_KEY_FALLBACK_1=sk-S\xc3\xa9",
+                          "OPENAI_API_KEY_FALLBACK_2=sk-SEC RET", large),
+                     false),
+        STATUS_INVALID);
+#define EXPECTED ": expected an API key of at most 4096 visible ASCII characters: it "
+    assert_errors(f, "environment: OPENAI_API_KEY" EXPECTED "has a control character\n"
+                     "environment: OPENAI_API_KEY_FALLBACK_1" EXPECTED
+                     "has a character that is not ASCII\n"
+                     "environment: OPENAI_API_KEY_FALLBACK_2" EXPECTED "has a space inside\n"
+                     "environment: OPENAI_API_KEY_FALLBACK_3" EXPECTED "is longer than any key\n");
+#undef EXPECTED
+    free(large);
+}
+
+static void reads_a_keys_file(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_write(f, "keys.txt",
+                  "\xEF\xBB\xBF# keys\r\n\r\n  sk-1  \r\nsk-2 # two\n\nsk-1\n" KEY_A "\nsk-3");
+    must_load(f, LIST("--keys-file", "keys.txt"), LIST("OPENAI_API_KEY=" KEY_A));
+    assert_warnings(f, "keys.txt:6: keys.txt:6: the same key as keys.txt:3 (...); dropped\n"
+                       "keys.txt:7: keys.txt:7: the same key as OPENAI_API_KEY (sk-proj...AAAA); "
+                       "dropped\n");
+    assert_int_equal(f->settings->key_count, 4);
+    assert_key(f, 1, "keys.txt:3", "keys.txt", "sk-1");
+    assert_key(f, 2, "keys.txt:4", "keys.txt", "sk-2");
+    assert_key(f, 3, "keys.txt:8", "keys.txt", "sk-3");
+}
+
+/* Of this process's own work: other programs on the machine must not fail the test. */
+static double cpu_seconds(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+static void loads_a_million_keys(void **state)
+{
+    enum { MILLION = 1000000 };
+    struct fixture *f = *state;
+    char path[256];
+
+    (void)snprintf(path, sizeof path, "%s/many.txt", f->directory);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < MILLION; i++) /* a project key has 164 bytes */
+        (void)fprintf(file, "sk-proj-%0156d\n", i);
+    assert_int_equal(fclose(file), 0);
+
+    double before = cpu_seconds();
+    must_load(f, LIST("--keys-file", path), NULL);
+    double taken = cpu_seconds() - before;
+    assert_int_equal(f->settings->key_count, MILLION);
+    assert_string_equal(f->settings->keys[MILLION - 1].name, "many.txt:1000000");
+    if (!SANITIZED && taken > 3.0)
+        fail_msg("a million keys took %.1f s of processor time", taken);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(orders_keys_by_number), TEST(merges_key_variables_of_all_sources),
+        TEST(warns_about_odd_keys),  TEST(refuses_impossible_keys),
+        TEST(reads_a_keys_file),     TEST(loads_a_million_keys),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -218,8 +218,8 @@ static void examine(const struct answer *answer, struct subject *ret)
     *ret = (struct subject){.transport = answer->transport, .status = answer->status};
     if ((unsigned)ret->transport >= TRANSPORT_COUNT)
         ret->transport = TRANSPORT_GARBAGE;
-    if (answer->truncated_stream)
-        ret->transport = TRANSPORT_CUT;
+    if (answer->truncated_stream && ret->transport == TRANSPORT_OK)
+        ret->transport = TRANSPORT_CUT; /* a clean end, but too early */
     /* An error event, or the head of an error answer, says enough even if its end never came. */
     if (answer->in_stream || ret->status >= 300)
         ret->transport = TRANSPORT_OK;

@@ -380,6 +380,10 @@ static void test_truncated_stream(void **state)
     assert_true(v.maybe_ran);
     assert_true(v.blame_on_second);
     assert_string_equal(evidence.code, "cut");
+
+    answer.transport = TRANSPORT_TIMEOUT; /* what stopped it is known better */
+    assert_int_equal(judge(answer, &evidence).failure, FAILURE_TIMEOUT);
+    assert_string_equal(evidence.code, "timeout");
 }
 
 /* The head of an error answer arrived; its body did not. */

@@ -101,6 +101,29 @@ static void check_owners(const struct pool *pool)
     INVARIANT(count == pool->name_count, "%zu owners are counted as %zu", count, pool->name_count);
 }
 
+/* Whether an OPEN breaker of an account stops this key for requests of the lane. */
+static bool is_stopped(const struct pool *pool, const struct route *route, struct key *key)
+{
+    for (enum scope scope = SCOPE_KEY; scope <= SCOPE_ORG; scope++) {
+        struct node *node = scope <= SCOPE_KEY_FAMILY ? &key->node
+                            : scope <= SCOPE_PROJECT  ? key_project_node(key)
+                                                      : key_org_node(key);
+        struct place place = {node, route_detail(route, scope), scope};
+        const struct breaker *b = circuits_find(&pool->circuits, place);
+        if (b && b->state == CIRCUIT_OPEN && (scope != SCOPE_ORG_MODEL_STREAM || route->stream))
+            return true;
+    }
+    return false;
+}
+
+static void check_lane(const struct pool *pool, const struct lane *lane)
+{
+    for (size_t i = 0; i < pool->count; i++)
+        INVARIANT((lane->worth[i / WORD_BITS] >> (i % WORD_BITS) & 1) ||
+                      is_stopped(pool, &lane->route, pool->order[i]),
+                  "a lane passes over key %u, which nothing stops", pool->order[i]->id);
+}
+
 void pool_check(const struct pool *pool)
 {
     check_order(pool);
@@ -109,5 +132,8 @@ void pool_check(const struct pool *pool)
             check_key(pool, pool->keys[i]);
     check_circuits(&pool->circuits);
     check_owners(pool);
+    for (int i = 0; i < LANE_COUNT; i++)
+        if (pool->lanes[i].worth)
+            check_lane(pool, &pool->lanes[i]);
     count_open(&pool->egress);
 }

@@ -225,6 +225,7 @@ static void install(struct pool *pool, struct staging *staging)
 {
     free(pool->order);
     free(pool->ready);
+    lanes_clear(pool); /* positions change */
     pool->order = staging->order;
     pool->ready = staging->ready;
     pool->count = staging->count;

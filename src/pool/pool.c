@@ -56,6 +56,7 @@ void pool_free(struct pool *pool)
     if (!pool)
         return;
     circuits_fini(&pool->circuits);
+    lanes_clear(pool);
     for (size_t i = 0; i < pool->key_count; i++)
         free(pool->keys[i]);
     free_owners(pool);

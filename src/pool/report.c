@@ -29,9 +29,10 @@ static void count_open(struct pool *pool, struct breaker *b, int by)
 {
     struct node *node = b->place.node;
 
-    if (scope_has_detail(b->place.scope))
-        return;
-    node->open = (uint32_t)((int)node->open + by);
+    if (!scope_has_detail(b->place.scope))
+        node->open = (uint32_t)((int)node->open + by);
+    else if (by > 0)
+        return; /* the lanes find out by themselves */
     tree_refresh(pool, node);
 }
 

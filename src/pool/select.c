@@ -1,5 +1,8 @@
 #include "pool/select.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* What a breaker says to a request, from the best to the worst. */
 enum gate {
     GATE_PASS,
@@ -14,6 +17,7 @@ struct look {
     int64_t now_ns;
     bool repeat;          /* this pass is for keys that were asked before */
     bool rotate;          /* any ready key will do, so none is waited for */
+    struct lane *lane;    /* of the route, or NULL while none is needed */
     struct key *soft;     /* ready, but suspected of failing alone */
     struct key *unproven; /* would be it, but its first answer is awaited */
 };
@@ -148,7 +152,50 @@ static enum gate worse(enum gate a, enum gate b)
     return a > b ? a : b;
 }
 
-static enum gate key_gate(const struct look *look, struct key *key)
+void lanes_clear(struct pool *pool)
+{
+    for (int i = 0; i < LANE_COUNT; i++) {
+        free(pool->lanes[i].worth);
+        pool->lanes[i].worth = NULL;
+    }
+}
+
+static struct lane *lane_find(struct pool *pool, const struct route *route)
+{
+    for (int i = 0; i < LANE_COUNT; i++)
+        if (pool->lanes[i].worth && route_is(&pool->lanes[i].route, route))
+            return &pool->lanes[i];
+    return NULL;
+}
+
+/* NULL without memory: then every key is looked at. */
+static struct lane *lane_make(struct pool *pool, const struct route *route)
+{
+    struct lane *lane = &pool->lanes[pool->next_lane];
+    size_t bytes = (pool->count / WORD_BITS + 1) * sizeof(*lane->worth);
+
+    if (!lane->worth)
+        lane->worth = malloc(bytes);
+    if (!lane->worth)
+        return NULL;
+    memset(lane->worth, 0xff, bytes);
+    lane->route = *route;
+    pool->next_lane = (pool->next_lane + 1) % LANE_COUNT;
+    return lane;
+}
+
+/* The key is out for this kind of request until something on its path changes. */
+static void pass_over(struct look *look, const struct key *key)
+{
+    if (!look->lane)
+        look->lane = lane_make(look->pool, look->route);
+    if (look->lane)
+        look->lane->worth[key->position / WORD_BITS] &=
+            ~(UINT64_C(1) << (key->position % WORD_BITS));
+}
+
+/* What the key and its accounts say; the bits have spoken for what stops every request. */
+static enum gate account_gate(const struct look *look, struct key *key)
 {
     enum gate worst = node_gate(look, &key->node, own_scopes(key));
 
@@ -156,6 +203,15 @@ static enum gate key_gate(const struct look *look, struct key *key)
         worst = worse(worst, node_gate(look, &key->project->node, project_scopes(key)));
     if (key->org)
         worst = worse(worst, node_gate(look, &key->org->node, ORG_SCOPES));
+    return worst;
+}
+
+static enum gate key_gate(struct look *look, struct key *key)
+{
+    enum gate worst = account_gate(look, key);
+
+    if (worst == GATE_OPEN)
+        pass_over(look, key);
     worst = worse(worst, node_gate(look, &key->service->node, SERVICE_SCOPES));
     return worse(worst, node_gate(look, &look->pool->egress, EGRESS_SCOPES));
 }
@@ -217,13 +273,19 @@ static bool consider(struct look *look, struct key *key)
     return true;
 }
 
+static uint64_t worth(const struct look *look, size_t word)
+{
+    return look->lane ? look->lane->worth[word] : UINT64_MAX;
+}
+
 /* The first acceptable key of order[from … to). */
 static struct key *scan(struct look *look, size_t from, size_t to)
 {
     const struct pool *pool = look->pool;
 
     while (from < to) {
-        uint64_t word = pool->ready[from / WORD_BITS] >> (from % WORD_BITS);
+        uint64_t word = pool->ready[from / WORD_BITS] & worth(look, from / WORD_BITS);
+        word >>= from % WORD_BITS;
         if (!word) {
             from = (from / WORD_BITS + 1) * WORD_BITS;
             continue;
@@ -306,20 +368,25 @@ static bool may_stay(struct look *look, key_id prefer)
 enum choice select_key(struct pool *pool, const struct route *route, key_id prefer, int64_t now_ns,
                        key_id *ret_key, int64_t *ret_until_ns)
 {
-    struct look fresh = {.pool = pool, .route = route, .now_ns = now_ns};
-    struct look again = {.pool = pool, .route = route, .now_ns = now_ns, .repeat = true};
-    struct look stay = fresh;
+    struct look fresh = {
+        .pool = pool, .route = route, .now_ns = now_ns, .lane = lane_find(pool, route)};
+    struct look again;
+    struct look stay;
     enum choice choice;
 
     if (pool->count == 0)
         return CHOICE_NONE;
+    stay = again = fresh;
+    again.repeat = true;
     if (may_stay(&stay, prefer)) {
         *ret_key = prefer;
         return CHOICE_KEY;
     }
+    fresh.lane = stay.lane;
     choice = settle(&fresh, by_strategy(&fresh), ret_key, ret_until_ns);
     if (choice != CHOICE_NONE)
         return choice;
+    again.lane = fresh.lane;
     return settle(&again, by_strategy(&again), ret_key, ret_until_ns);
 }
 

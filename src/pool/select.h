@@ -5,8 +5,8 @@
  * then choose, and, when there is nothing to choose, ask for the outlook.
  *
  * Cost: set bits of `ready` are visited by count-trailing-zeros, so keys that are out as a whole
- * cost 1/64 of a word. A key that is out for this model only costs one look, and one look for all
- * keys of its project or organisation.
+ * cost 1/64 of a word. A key that is out for this model only costs one look, one for all keys of
+ * its project or organisation, and then no more until that changes (struct lane).
  */
 #ifndef SPAREKEY_POOL_SELECT_H
 #define SPAREKEY_POOL_SELECT_H

@@ -20,6 +20,19 @@
 
 #define WORD_BITS 64
 
+/* Kinds of request for which the keys that are out are remembered; the least recently made one
+ * gives way. More of them would only be more to refresh. */
+#define LANE_COUNT 8
+
+/* For one kind of request (model, family, stream): which keys are worth a look. A bit is cleared
+ * when a selection finds the key stopped by an OPEN breaker of a model or family, and set again
+ * when anything on the key's path leaves that state. So a lane may hold too many keys, never too
+ * few, and a thousand keys at their limit for one model are passed over by words, too. */
+struct lane {
+    struct route route;
+    uint64_t *worth; /* NULL: not in use */
+};
+
 struct pool {
     struct pool_options options;
     struct rng rng;
@@ -39,6 +52,8 @@ struct pool {
     size_t count;
     uint64_t *ready;
     size_t cursor; /* position where the next rotation begins */
+    struct lane lanes[LANE_COUNT];
+    unsigned next_lane; /* the one to be replaced */
 
     struct circuits circuits;
     struct node egress;
@@ -62,6 +77,11 @@ static inline struct key *pool_key(const struct pool *pool, key_id id)
     return pool->keys[id];
 }
 
+static inline bool route_is(const struct route *a, const struct route *b)
+{
+    return a->model == b->model && a->family == b->family && a->stream == b->stream;
+}
+
 /* Changes a breaker's state or end through one of these, so that bits, heap and epoch follow. */
 void circuit_opened(struct pool *pool, struct breaker *b);
 void circuit_half_open(struct pool *pool, struct breaker *b);
@@ -69,6 +89,9 @@ void circuit_close(struct pool *pool, struct breaker *b);
 
 /* Half-opens what is due, forgets what nobody asks for. */
 void pool_apply_due(struct pool *pool, int64_t now_ns);
+
+/* Forgets all lanes. */
+void lanes_clear(struct pool *pool);
 
 /* One holder more, one less; a retired key goes with its last. */
 void key_ref(struct key *key);

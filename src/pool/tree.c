@@ -265,6 +265,9 @@ void tree_refresh_key(struct pool *pool, struct key *key)
         pool->ready[key->position / WORD_BITS] &= ~bit;
     else
         pool->ready[key->position / WORD_BITS] |= bit;
+    for (int i = 0; i < LANE_COUNT; i++)
+        if (pool->lanes[i].worth)
+            pool->lanes[i].worth[key->position / WORD_BITS] |= bit;
 }
 
 static void refresh_members(struct pool *pool, struct owner *owner)

@@ -115,7 +115,8 @@ void tree_adopt(struct pool *pool, struct owner *project, struct owner *org);
 /* Takes the key out of its owners' lists. */
 void tree_leave(struct pool *pool, struct key *key);
 
-/* Sets or clears the availability bit of the key, of every key below the node. */
+/* Sets or clears the availability bit of the key, of every key below the node, and makes them
+ * worth a look in every lane. */
 void tree_refresh_key(struct pool *pool, struct key *key);
 void tree_refresh(struct pool *pool, struct node *node);
 

@@ -139,6 +139,36 @@ static void every_word_of_the_bits_is_scanned(void **state)
     pool_free(pool);
 }
 
+/* Keys out for one model are passed over by words; each has to come back, and only when due. */
+static void keys_at_their_limit_are_passed_over_until_due(void **state)
+{
+    struct key_spec specs[150] = {0};
+    struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
+    struct pool *pool;
+    struct plan plan;
+
+    (void)state;
+    for (uint64_t i = 0; i < 150; i++)
+        specs[i] = (struct key_spec){.identity = i + 1, .cookie = i};
+    assert_int_equal(pool_new(&options, &pool), STATUS_OK);
+    assert_int_equal(pool_load(pool, specs, 150, 0), STATUS_OK);
+    for (uint64_t i = 0; i < 150; i++)
+        one(pool, i, i == 149 ? served : with_wait(limited, (150 - (int64_t)i) * 10 * S), 0);
+    for (int i = 0; i < 3; i++)
+        one(pool, 149, served, 1);
+    begin_with(&plan, pool, (struct plan_request){.model = SLICE("other")}, 1);
+    assert_sends(&plan, 1, 0); /* out for one model only */
+    plan_end(&plan, 1);
+    one(pool, 148, served, 22 * S); /* the shortest wait: 20 s and a tenth */
+    one(pool, 149, served, 22 * S);
+    one(pool, 148, served, 22 * S);
+    pool_learn(pool, 148, SLICE("acme"), SLICE("p"));
+    pool_learn(pool, 0, SLICE("acme"), SLICE("p")); /* brings its limit along */
+    one(pool, 149, served, 22 * S);
+    one(pool, 149, served, 22 * S);
+    pool_free(pool);
+}
+
 /* ---- breakers in the pool ---- */
 
 static void a_burst_of_old_failures_is_one_piece_of_evidence(void **state)
@@ -553,6 +583,7 @@ int main(void)
         cmocka_unit_test(round_robin_goes_round_and_passes_over),
         cmocka_unit_test(a_running_pool_can_be_switched),
         cmocka_unit_test(every_word_of_the_bits_is_scanned),
+        cmocka_unit_test(keys_at_their_limit_are_passed_over_until_due),
         cmocka_unit_test(a_burst_of_old_failures_is_one_piece_of_evidence),
         cmocka_unit_test(the_lease_holder_doubles_the_wait),
         cmocka_unit_test(half_open_lets_one_through),

@@ -60,8 +60,10 @@ bool script_apply(struct keyring *ring, json_t *document, struct problem *proble
         if (apply_member(ring, document, name, value, problem))
             continue;
         /* A scalar where a container belongs has no mark of its own: its member has. */
-        if (!json_is_object(problem->container) && !json_is_array(problem->container))
-            problem_set(problem, document, name, "%s", problem->message);
+        if (!json_is_object(problem->container) && !json_is_array(problem->container)) {
+            problem->container = document;
+            slice_copy(slice_str(name), problem->member, sizeof(problem->member));
+        }
         return false;
     }
     return true;

@@ -14,8 +14,9 @@ static size_t count_pieces(struct slice text)
 {
     struct slice piece;
     size_t count = 0;
+    /* Blanks at the end go with the next word, once there is one. */
     while (echo_piece(&text, &piece))
-        count++;
+        count += piece.ptr[piece.len - 1] != ' ';
     return count;
 }
 

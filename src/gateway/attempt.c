@@ -6,6 +6,8 @@
 
 #include "base/text.h"
 #include "gateway/headers.h"
+#include "openai/error_body.h"
+#include "openai/json_scan.h"
 
 enum {
     ATTEMPT_HEAD_MAX = HTTP_HEAD_MAX + 1024, /* lines made for one attempt */
@@ -184,6 +186,24 @@ struct owner attempt_owner(const struct exchange *x)
     return owner;
 }
 
+/* An error event that came before any content becomes the answer it would have been outside a
+ * stream, for the caller of a request that no key can serve. */
+static bool become_error_answer(struct exchange *x, const struct evidence *evidence)
+{
+    struct workspace *ws = x->ws;
+    struct error_fields error;
+
+    error_fields_read(SLICE("application/json"), buffer_slice(&x->sse.error_data), &error);
+    ws->held.len = ws->held_fields.len = 0;
+    x->status = evidence->status;
+    return buffer_printf(&ws->held_fields, EXCHANGE_FIELDS_MAX,
+                         "content-type: application/json\r\n%s%s%s",
+                         *evidence->request_id ? "x-request-id: " : "", evidence->request_id,
+                         *evidence->request_id ? "\r\n" : "") == STATUS_OK &&
+           error_body_write(&ws->held, slice_str(error.message), slice_str(error.type),
+                            slice_str(error.code)) == STATUS_OK;
+}
+
 bool attempt_report(struct exchange *x, enum transport transport)
 {
     struct answer answer;
@@ -196,9 +216,11 @@ bool attempt_report(struct exchange *x, enum transport transport)
     verdict_of(&answer, &verdict, &evidence);
     if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER)
         log_failure(x, &verdict, &evidence);
-    bool whole = transport == TRANSPORT_OK && x->status && !answer.in_stream;
-    return keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &owner, exchange_now(x)) &&
-           whole;
+    bool keep =
+        keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &owner, exchange_now(x));
+    if (!keep || !x->ws || transport != TRANSPORT_OK)
+        return false;
+    return answer.in_stream ? become_error_answer(x, &evidence) : x->status != 0;
 }
 
 /* The attempt has failed before anything reached the client: what now? */
@@ -317,6 +339,28 @@ static void on_flush(struct upstream_call *call)
         server_flush(x->request);
 }
 
+static void ignore_token(void *ctx, const struct json_token *token)
+{
+    (void)ctx;
+    (void)token;
+}
+
+/* Whether an answer that calls itself JSON is one document from its first byte to its last: half a
+ * document that is framed as a whole one is a broken answer too. Longer ones have begun to flow. */
+static bool is_whole_document(const struct exchange *x)
+{
+    char text[8];
+    const struct json_sink sink = {.token = ignore_token, .text = text, .text_size = sizeof text};
+    struct json_scan scan;
+
+    if (x->is_stream || x->head_method || x->status == 204 ||
+        !slice_starts(slice_str(x->ws->content_type), SLICE("application/json")))
+        return true;
+    json_scan_init(&scan);
+    json_scan_feed(&scan, &sink, x->ws->held.data, x->ws->held.len);
+    return json_scan_finish(&scan, &sink);
+}
+
 static void on_complete(struct upstream_call *call)
 {
     struct exchange *x = of_call(call);
@@ -329,6 +373,8 @@ static void on_complete(struct upstream_call *call)
             answer_finish(x);
     } else if (x->status >= 400 || truncated || (x->is_stream && x->sse.error)) {
         judge(x, TRANSPORT_OK);
+    } else if (!is_whole_document(x)) {
+        judge(x, TRANSPORT_CUT);
     } else {
         answer_deliver(x);
     }

@@ -280,13 +280,27 @@ static void stop_waiting(struct exchange *x)
     x->phase = PHASE_PLANNING;
 }
 
+/* The answer to be kept may have broken off, or found no memory: then our own words must do. */
+static void return_kept(struct exchange *x, const struct plan_step *step)
+{
+    struct plan_step instead = *step;
+
+    if (x->kept) {
+        answer_return(x, step);
+        return;
+    }
+    instead.action = PLAN_GIVE_UP;
+    instead.status = 503;
+    answer_give_up(x, &instead);
+}
+
 static void follow(struct exchange *x, const struct plan_step *step, struct key_entry *entry)
 {
     switch (step->action) {
     case PLAN_SEND: attempt_send(x, entry); return;
     case PLAN_WAIT: wait_until(x, step->until_ns); return;
-    case PLAN_RETURN:
-    case PLAN_RETURN_KEPT: answer_return(x, step); return;
+    case PLAN_RETURN: answer_return(x, step); return;
+    case PLAN_RETURN_KEPT: return_kept(x, step); return;
     case PLAN_GIVE_UP: answer_give_up(x, step); return;
     }
 }

@@ -78,8 +78,8 @@ def _run_pytest(context, directory):
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", "-rs",
                "-n", str(max(2, os.cpu_count() or 1)), "--timeout", str(seconds),
                "--junitxml", report, prepare.TESTS / directory]
-    environment = {**prepare.environment(), "SPAREKEY_TEST_BUILD": str(context.build),
-                   "SPAREKEY_TEST_SANITIZER": context.sanitizer,
+    environment = {**prepare.environment(), "TEST_BUILD": str(context.build),
+                   "TEST_SANITIZER": context.sanitizer,
                    "PYTHONPATH": str(prepare.TESTS), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([str(c) for c in command + (["-k", context.pattern] if context.pattern
                                                       else [])],

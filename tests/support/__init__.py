@@ -1,0 +1,1 @@
+"""What the end-to-end and SDK tests share: processes, the mock's controls, raw sockets."""

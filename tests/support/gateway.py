@@ -1,0 +1,82 @@
+"""The gateway (sparekey serve) and the simplest of its clients."""
+
+import re
+import urllib.parse
+
+import httpx
+
+from .mock import secret
+from .process import PATIENCE_SECONDS, Failed, Process
+
+CHAT = "/v1/chat/completions"
+MODEL = "gpt-test"
+
+
+def key_variables(names):
+    """OPENAI_API_KEY and its fallbacks."""
+    names = list(names)
+    variables = {f"OPENAI_API_KEY_FALLBACK_{i}": secret(n) for i, n in enumerate(names[1:], 1)}
+    return {**({"OPENAI_API_KEY": secret(names[0])} if names else {}), **variables}
+
+
+def chat_body(text="hello", **more):
+    return {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
+
+
+class Gateway(Process):
+    """`keys`: short names, the primary first. `settings`: the environment besides."""
+
+    def __init__(self, directory, upstream, keys=("a",), name="gateway", arguments=(), **settings):
+        environment = {
+            **key_variables(keys),
+            "SPAREKEY_LISTEN": "127.0.0.1:0",
+            "SPAREKEY_UPSTREAM_URL": upstream,
+            "SPAREKEY_LOG_LEVEL": "debug",
+            "OPENAI_HEALTH_CHECK_INTERVAL": "0",
+            **settings,
+        }
+        super().__init__(name, ["serve", *arguments], directory, environment)
+        self.secrets = [v for k, v in environment.items() if k.startswith("OPENAI_API_KEY")]
+        line = self.first_line()
+        told = re.search(r"ready at (http\S+)/v1$", line)
+        if not told:
+            raise Failed(f"{name}: not a ready line: {line!r}")
+        self.origin = told[1]
+        parts = urllib.parse.urlsplit(self.origin)
+        self.address = (parts.hostname, parts.port)
+        self.client = httpx.Client(base_url=self.origin, trust_env=False, timeout=PATIENCE_SECONDS,
+                                   headers={"authorization": "Bearer of-the-client"})
+
+    def request(self, method, path, **options):
+        """Asks, and sees to it that the answer holds no key."""
+        answer = self.client.request(method, path, **options)
+        self.check_answer(str(answer.headers).encode() + answer.content)
+        return answer
+
+    def check_answer(self, data):
+        for one in self.secrets:
+            if one.encode() in data:
+                raise Failed(f"an answer holds a whole key: {one[:10]}…")
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def chat(self, text="hello", headers=None, **more):
+        return self.request("POST", CHAT, json=chat_body(text, **more), headers=headers)
+
+    def health(self):
+        return self.get("/api/openai/health").json()
+
+    def kill(self):
+        self.client.close()
+        super().kill()
+
+
+def trail_of(answer):
+    trail = answer.headers.get("x-sparekey-trail", "")
+    return trail.split(",") if trail else []
+
+
+def text_of(answer):
+    assert answer.status_code == 200, f"{answer.status_code} {answer.text[:500]}"
+    return answer.json()["choices"][0]["message"]["content"]

@@ -344,9 +344,9 @@ static void scan_after(struct cursor *c)
 {
     char ch = *c->at++;
 
-    if (ch != ',')
-        close_container(c, ch == '}' || ch == ']' ? ch : '\0');
-    else if (c->scan->depth)
+    if (ch == '}' || ch == ']')
+        close_container(c, ch);
+    else if (ch == ',' && c->scan->depth)
         c->scan->state = inside_object(c->scan) ? KEY : VALUE;
     else
         c->scan->state = BAD;

@@ -1,6 +1,6 @@
 /* One answer in, one verdict out: the table of openai-protocol.md §2.2 as code.
  *
- * The table is data (verdict.c); each of its rows has a unit test. Classification goes in the
+ * The table is data (verdict_rows.c); each of its rows has a unit test. Classification goes in the
  * order of §2.5: transport, HTML or empty by status, error.code, error.type, message, status.
  */
 #ifndef SPAREKEY_OPENAI_VERDICT_H

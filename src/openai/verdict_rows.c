@@ -1,6 +1,6 @@
 #include "openai/verdict.h"
 
-/* The decision table of openai-protocol.md §2.2, and the few functions that look things up in it.
+/* The decision table of openai-protocol.md §2.2. verdict.c looks answers up in it.
  *
  * Every row says what must be true of an answer, and the verdict then. Of the rows that are true
  * the most telling one counts, in the order of §2.5, and among equals the first:

@@ -136,6 +136,8 @@ static void test_bodies(void **state)
         {.body = "{\"model\" \"m\"}", .malformed = true},
         {.body = "{\"model\":\"m\",}", .malformed = true},
         {.body = "[1,]", .malformed = true},
+        {.body = "[1 2]", .malformed = true},
+        {.body = "{\"a\":1 \"b\":2}", .malformed = true},
         {.body = "{]", .malformed = true},
         {.body = "[}", .malformed = true},
         {.body = "{a:1}", .malformed = true},

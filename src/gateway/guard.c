@@ -31,11 +31,9 @@ static struct slice without_port(struct slice host)
     return host;
 }
 
-static struct slice without_brackets(struct slice host)
+static bool has_brackets(struct slice host)
 {
-    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-        return slice_of(host.ptr + 1, host.len - 2);
-    return host;
+    return host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
 }
 
 /* 127.0.0.0/8 written out: "127." and then digits and dots only, so that no name can pass. */
@@ -52,9 +50,13 @@ static bool is_loopback_v4(struct slice host)
 
 bool guard_host_is_local(struct slice host, struct slice listen_host)
 {
-    host = without_brackets(without_port(host));
+    host = without_port(host);
+    if (has_brackets(host)) { /* IPv6, and only there */
+        host = slice_of(host.ptr + 1, host.len - 2);
+        return slice_eq(host, SLICE("::1")) || slice_ieq(host, listen_host);
+    }
     return slice_ieq(host, SLICE("localhost")) || is_loopback_v4(host) ||
-           slice_eq(host, SLICE("::1")) || (listen_host.len && slice_ieq(host, listen_host));
+           (host.len && slice_ieq(host, listen_host) && !memchr(host.ptr, ':', host.len));
 }
 
 static bool origin_is_local(struct slice origin, struct slice listen_host)

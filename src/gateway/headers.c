@@ -130,31 +130,50 @@ static const struct rule *rule_of(struct slice name)
     return NULL;
 }
 
-/* A family dropped by its prefix, in both directions' tables. */
-static bool forwarded_family(struct slice name)
+static bool begins_with(struct slice name, struct slice prefix)
 {
-    static const struct slice prefix = {"x-forwarded-", 12};
-    return name.len > prefix.len && slice_ieq(slice_of(name.ptr, prefix.len), prefix);
+    return name.len >= prefix.len && slice_ieq(slice_of(name.ptr, prefix.len), prefix);
 }
 
-/* Whether a Connection field of this head names the field. */
-static bool named_by_connection(struct slice connection, struct slice name)
+/* Fields without a rule pass, but for two families known by their beginning. */
+static bool family_passes_up(struct slice name)
 {
-    struct slice item;
-    while (slice_next_item(&connection, ',', &item)) {
-        if (slice_ieq(item, name))
+    return !begins_with(name, SLICE("x-forwarded-")) && !begins_with(name, SLICE("proxy-"));
+}
+
+static bool family_passes_down(struct slice name)
+{
+    return !begins_with(name, SLICE("proxy-"));
+}
+
+static bool is_connection(struct slice name)
+{
+    return slice_ieq(name, SLICE("connection"));
+}
+
+/* Whether some Connection field names fields; by far the most frequent values do not. */
+static bool connection_names_fields(const struct http_head *head)
+{
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        if (is_connection(field->name) && !slice_ieq(field->value, SLICE("keep-alive")) &&
+            !slice_ieq(field->value, SLICE("close")))
             return true;
     }
     return false;
 }
 
-static struct slice connection_options(const struct http_head *head)
+/* Whether a Connection field of this head names the field. */
+static bool named_by_connection(const struct http_head *head, struct slice name)
 {
-    struct slice value = http_head_get(head, SLICE("connection"));
-    /* By far the most frequent values name no field. */
-    if (slice_ieq(value, SLICE("keep-alive")) || slice_ieq(value, SLICE("close")))
-        return slice_of(NULL, 0);
-    return value;
+    for (size_t i = 0; i < head->field_count; i++) {
+        struct slice options = head->fields[i].value, item;
+        while (is_connection(head->fields[i].name) && slice_next_item(&options, ',', &item)) {
+            if (slice_ieq(item, name))
+                return true;
+        }
+    }
+    return false;
 }
 
 static char *put(char *at, struct slice s)
@@ -188,7 +207,7 @@ static void note_timeout(struct slice value, struct request_facts *facts)
     uint64_t millionths;
     if (number_parse_decimal(value, (uint64_t)TIMEOUT_MAX_S * 1000000, &millionths) == STATUS_OK &&
         millionths)
-        facts->timeout_ms = (int64_t)(millionths / 1000);
+        facts->timeout_ms = (int64_t)((millionths + 999) / 1000); /* never 0: that is no timeout */
 }
 
 static void note_via(struct slice value, struct slice via, struct request_facts *facts)
@@ -223,7 +242,7 @@ static bool examine(enum fate fate, struct slice value, struct slice via,
 enum status headers_upstream(const struct http_head *head, struct slice via, struct buffer *out,
                              struct request_facts *ret_facts)
 {
-    struct slice named = connection_options(head);
+    bool names_fields = connection_names_fields(head);
     enum status status = headers_room(head, out, via.len + 64);
 
     *ret_facts = (struct request_facts){.timeout_ms = -1};
@@ -233,8 +252,8 @@ enum status headers_upstream(const struct http_head *head, struct slice via, str
         const struct http_field *field = &head->fields[i];
         const struct rule *rule = rule_of(field->name);
         bool pass =
-            rule ? examine(rule->up, field->value, via, ret_facts) : !forwarded_family(field->name);
-        if (pass && !(named.len && named_by_connection(named, field->name)))
+            rule ? examine(rule->up, field->value, via, ret_facts) : family_passes_up(field->name);
+        if (pass && !(names_fields && named_by_connection(head, field->name)))
             append_field(out, field);
     }
     append_field(out, &(struct http_field){SLICE("accept-encoding"), SLICE("identity")});
@@ -247,7 +266,7 @@ enum status headers_upstream(const struct http_head *head, struct slice via, str
 
 enum status headers_downstream(const struct http_head *head, struct buffer *out)
 {
-    struct slice named = connection_options(head);
+    bool names_fields = connection_names_fields(head);
     enum status status = headers_room(head, out, 0);
 
     if (status != STATUS_OK)
@@ -255,8 +274,8 @@ enum status headers_downstream(const struct http_head *head, struct buffer *out)
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
         const struct rule *rule = rule_of(field->name);
-        if ((!rule || rule->down == PASS) &&
-            !(named.len && named_by_connection(named, field->name)))
+        if ((rule ? rule->down == PASS : family_passes_down(field->name)) &&
+            !(names_fields && named_by_connection(head, field->name)))
             append_field(out, field);
     }
     return STATUS_OK;

@@ -167,6 +167,29 @@ static inline bool hear(struct plan *plan, struct verdict verdict, int status, i
     return keep;
 }
 
+/* Starts a request that is sent on `wanted`. */
+static inline void send_one(struct plan *plan, struct pool *pool, uint64_t wanted, int64_t now)
+{
+    begin(plan, pool, now);
+    assert_sends(plan, now, wanted);
+}
+
+static inline void one(struct pool *pool, uint64_t wanted, struct verdict v, int64_t now)
+{
+    struct plan plan;
+
+    send_one(&plan, pool, wanted, now);
+    hear(&plan, v, v.reaction == REACT_SUCCESS ? 200 : 429, now);
+    plan_end(&plan, now);
+}
+
+static inline struct pool *rotating_pool(size_t count, const struct owner_names *owners)
+{
+    struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
+
+    return pool_of(&options, count, owners);
+}
+
 static inline struct key_view view(struct pool *pool, size_t index, int64_t now)
 {
     struct key_view v;

@@ -1,0 +1,39 @@
+#include "pool_test.h"
+
+#include "dies.h"
+#include "pool/state.h"
+
+static void check(void *pool)
+{
+    pool_check(pool);
+}
+
+static void damage_is_noticed(void **state)
+{
+    static const char *const complaints[] = {"ready bit", "in flight", "counts", "two breakers"};
+    char words[200];
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct pool *pool = rotating_pool(2, NULL);
+        one(pool, 0, no_model, 0);
+        assert_false(dies(check, pool, words, sizeof words));
+        switch (i) {
+        case 0: pool->ready[0] = 0; break;
+        case 1: pool->order[0]->in_flight++; break;
+        case 2: pool->order[0]->node.open++; break;
+        default: pool->order[0]->node.breakers->place.detail++; break;
+        }
+        assert_true(dies(check, pool, words, sizeof words));
+        assert_non_null(strstr(words, complaints[i]));
+        pool_free(pool);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damage_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

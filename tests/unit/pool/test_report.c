@@ -1,0 +1,99 @@
+#include "pool_test.h"
+
+static void a_burst_of_old_failures_is_one_piece_of_evidence(void **state)
+{
+    struct pool *pool = rotating_pool(1, NULL);
+    struct plan plans[32];
+
+    (void)state;
+    for (int i = 0; i < 32; i++)
+        send_one(&plans[i], pool, 0, 0);
+    for (int i = 0; i < 32; i++) {
+        hear(&plans[i], limited, 429, i * MS);
+        plan_end(&plans[i], i * MS);
+    }
+    assert_in_range(view(pool, 0, 32 * MS).open_until_ns, 1 * S, 1100 * MS);
+    one(pool, 0, served, 1101 * MS);
+    pool_free(pool);
+}
+
+static void the_lease_holder_doubles_the_wait(void **state)
+{
+    struct pool *pool = rotating_pool(1, NULL);
+    int64_t now = 0, wait = 1 * S;
+
+    (void)state;
+    for (int i = 0; i < 5; i++, wait *= 2) {
+        one(pool, 0, limited, now);
+        assert_in_range(view(pool, 0, now).open_until_ns - now, wait, wait + wait / 10);
+        assert_int_equal(view(pool, 0, now).open_since_ns, 0);
+        now = view(pool, 0, now).open_until_ns;
+        assert_int_equal(view(pool, 0, now).circuit, CIRCUIT_HALF_OPEN);
+    }
+    one(pool, 0, served, now);
+    assert_int_equal(view(pool, 0, now).circuit, CIRCUIT_CLOSED);
+    one(pool, 0, limited, now + 1); /* the exponent is forgotten */
+    assert_true(view(pool, 0, now + 1).open_until_ns - now <= 1100 * MS + 1);
+    pool_free(pool);
+}
+
+static void half_open_lets_one_through(void **state)
+{
+    struct pool *pool = rotating_pool(2, NULL);
+    struct plan trial;
+
+    (void)state;
+    one(pool, 0, revoked, 0);
+    one(pool, 1, served, 1);
+    send_one(&trial, pool, 0, 1000 * S);
+    for (int i = 0; i < 4; i++)
+        one(pool, 1, served, 1000 * S);
+    hear(&trial, revoked, 401, 1001 * S);
+    plan_end(&trial, 1001 * S);
+    assert_in_range(view(pool, 0, 1001 * S).open_until_ns, 2801 * S, 2982 * S);
+    pool_free(pool);
+}
+
+static void a_lost_lease_expires(void **state)
+{
+    struct pool *pool = rotating_pool(2, NULL);
+    struct plan lost;
+
+    (void)state;
+    one(pool, 0, revoked, 0);
+    one(pool, 1, served, 0);
+    send_one(&lost, pool, 0, 1000 * S);
+    one(pool, 1, served, 1599 * S);
+    one(pool, 1, served, 1599 * S);
+    one(pool, 0, served, 1600 * S);
+    hear(&lost, revoked, 401, 1601 * S); /* opens anew, it was closed */
+    plan_end(&lost, 1601 * S);
+    assert_int_equal(view(pool, 0, 1601 * S).circuit, CIRCUIT_OPEN);
+    pool_free(pool);
+}
+
+static void an_older_success_proves_nothing(void **state)
+{
+    struct pool *pool = rotating_pool(1, NULL);
+    struct plan old;
+
+    (void)state;
+    send_one(&old, pool, 0, 0);
+    one(pool, 0, no_quota, 1);
+    hear(&old, served, 200, 2);
+    plan_end(&old, 2);
+    assert_int_equal(view(pool, 0, 2).circuit, CIRCUIT_OPEN);
+    pool_free(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_burst_of_old_failures_is_one_piece_of_evidence),
+        cmocka_unit_test(the_lease_holder_doubles_the_wait),
+        cmocka_unit_test(half_open_lets_one_through),
+        cmocka_unit_test(a_lost_lease_expires),
+        cmocka_unit_test(an_older_success_proves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -19,14 +19,17 @@ struct buffer {
 };
 
 /* Appends a copy. STATUS_LIMIT when the length would pass `max_bytes`; STATUS_NO_MEMORY. */
-NODISCARD enum status buffer_append(struct buffer *b, struct slice bytes, size_t max_bytes);
+NODISCARD
+enum status buffer_append(struct buffer *b, struct slice bytes, size_t max_bytes);
 
 /* Formats at the end, as printf does; no terminator is counted. Same errors. */
-NODISCARD enum status buffer_printf(struct buffer *b, size_t max_bytes, const char *format, ...)
+NODISCARD
+enum status buffer_printf(struct buffer *b, size_t max_bytes, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Makes room for `extra` more bytes without changing the length. Same errors. */
-NODISCARD enum status buffer_reserve(struct buffer *b, size_t extra, size_t max_bytes);
+NODISCARD
+enum status buffer_reserve(struct buffer *b, size_t extra, size_t max_bytes);
 
 /* Drops the first `count` bytes (at most all). */
 void buffer_consume(struct buffer *b, size_t count);

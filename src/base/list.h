@@ -15,7 +15,7 @@ struct list {
 };
 
 /* The object of `type` whose member `member` is the node `ptr`. */
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* An empty head, or a node in no list. */
 static inline void list_init(struct list *l)

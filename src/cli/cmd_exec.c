@@ -31,7 +31,7 @@ struct exec {
     struct serving serving;
     char token[sizeof "OPENAI_API_KEY=sk-sparekey-" + 2 * TOKEN_BYTES];
     char gateway_token[sizeof "SPAREKEY_CLIENT_TOKENS=sk-sparekey-" + 2 * TOKEN_BYTES];
-    char base_url[160];
+    char base_url[160], listen[32];
     char *no_proxy;
     char **own_environment, **child_environment;
     int signals;
@@ -98,14 +98,14 @@ static int make_token(struct exec *e)
 
 static int prepare_gateway_environment(struct exec *e)
 {
-    static char listen_anywhere[] = "SPAREKEY_LISTEN=127.0.0.1:0";
     size_t count;
 
     e->own_environment = filtered(hidden_from_gateway, &count);
     if (!e->own_environment || make_token(e) != EXIT_OK)
         return EXIT_FAILED;
     e->own_environment[count++] = e->gateway_token;
-    e->own_environment[count] = listen_anywhere;
+    (void)snprintf(e->listen, sizeof e->listen, "SPAREKEY_LISTEN=127.0.0.1:0");
+    e->own_environment[count] = e->listen;
     return EXIT_OK;
 }
 

@@ -8,17 +8,20 @@
 /* In the order of --help. A new subcommand is a line here and a file in meson.build. */
 const struct command command_table[] = {
     {"serve", cmd_serve, "[OPTIONS]", "run the gateway",
-     "Serves OpenAI's API at http://127.0.0.1:7539/v1 (--listen), with fallback over the configured\n"
+     "Serves OpenAI's API at http://127.0.0.1:7539/v1 (--listen), with fallback over the "
+     "configured\n"
      "keys. Point an SDK's base URL there; any API key will do, unless client tokens are set.\n"
      "SIGTERM drains, SIGHUP reads the settings anew.\n",
      true, false},
     {"exec", cmd_exec, "[OPTIONS] -- CMD [ARGUMENTS]", "run a command with a private gateway",
      "Starts a gateway on a free loopback port for as long as CMD runs, and gives CMD its URL in\n"
-     "OPENAI_BASE_URL and a one-time token in OPENAI_API_KEY. Signals are passed on; the exit code\n"
+     "OPENAI_BASE_URL and a one-time token in OPENAI_API_KEY. Signals are passed on; the exit "
+     "code\n"
      "is CMD's.\n",
      true, true},
     {"demo", cmd_demo, "", "see it work, without any key",
-     "Runs the same traffic against a mock OpenAI twice, without and with fallback.\n", false, false},
+     "Runs the same traffic against a mock OpenAI twice, without and with fallback.\n", false,
+     false},
     {"config", cmd_config, "[--check | --sample env|yaml] [OPTIONS]",
      "show the settings in effect and where each comes from",
      "Prints every setting with its effective value and origin, then the keys, masked.\n"

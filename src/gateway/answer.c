@@ -1,6 +1,5 @@
 #include "gateway/exchange_state.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -156,7 +155,8 @@ void answer_give_up(struct exchange *x, const struct plan_step *step)
         no_memory = buffer_printf(&fields, EXCHANGE_FIELDS_MAX, "retry-after: %d\r\n",
                                   step->retry_after_s) != STATUS_OK;
     (void)snprintf(text, sizeof text, "sparekey-%016llx",
-                   (unsigned long long)atomic_fetch_add(&x->worker->shared->request_ids, 1));
+                   (unsigned long long)__atomic_fetch_add(&x->worker->shared->request_ids, 1,
+                                                          __ATOMIC_RELAXED));
     if (!no_memory)
         no_memory =
             buffer_printf(&fields, EXCHANGE_FIELDS_MAX, "x-request-id: %s\r\n", text) != STATUS_OK;

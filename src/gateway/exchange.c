@@ -268,7 +268,7 @@ static void wait_until(struct exchange *x, int64_t until_ns)
 
     x->phase = PHASE_WAITING;
     list_append(&x->worker->waiting, &x->waiting);
-    atomic_fetch_add(&x->worker->shared->waiting, 1);
+    __atomic_add_fetch(&x->worker->shared->waiting, 1, __ATOMIC_SEQ_CST);
     net_timer_start(&x->worker->loop, &x->timer, delay_ms > 0 ? delay_ms : 0);
 }
 
@@ -276,7 +276,7 @@ static void stop_waiting(struct exchange *x)
 {
     list_remove(&x->waiting);
     net_timer_stop(&x->worker->loop, &x->timer);
-    atomic_fetch_sub(&x->worker->shared->waiting, 1);
+    __atomic_sub_fetch(&x->worker->shared->waiting, 1, __ATOMIC_SEQ_CST);
     x->phase = PHASE_PLANNING;
 }
 

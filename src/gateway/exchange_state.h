@@ -67,7 +67,7 @@ struct exchange {
     struct upstream_call call;
     struct plan plan;
     struct key_entry *key; /* of the attempt in flight, or of the answer that flows */
-    struct workspace *ws; /* NULL once the answer flows */
+    struct workspace *ws;  /* NULL once the answer flows */
     struct kept_answer *kept;
     struct sse sse;
     struct wheel_timer timer; /* WAITING: the plan's; HOLDING: the hold */

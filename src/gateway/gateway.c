@@ -16,7 +16,7 @@ struct gateway {
     struct settings *settings;
     struct worker *workers;
     unsigned worker_count; /* initialised ones */
-    _Atomic unsigned running;
+    unsigned running;      /* workers; only through __atomic builtins */
     int done_fd;
     uint16_t port;
 };
@@ -46,7 +46,7 @@ static void pool_changed(void *context)
 {
     struct gateway *g = context;
 
-    if (atomic_load(&g->shared.waiting) == 0)
+    if (__atomic_load_n(&g->shared.waiting, __ATOMIC_SEQ_CST) == 0)
         return;
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_wake(&g->workers[i]);
@@ -57,7 +57,7 @@ static void worker_ended(struct worker *worker)
     struct gateway *g = worker->gateway;
     uint64_t one = 1;
 
-    if (atomic_fetch_sub(&g->running, 1) == 1)
+    if (__atomic_sub_fetch(&g->running, 1, __ATOMIC_SEQ_CST) == 0)
         (void)!write(g->done_fd, &one, sizeof one); /* an eventfd at 0 always takes it */
 }
 
@@ -69,7 +69,7 @@ static void name_ourselves(struct shared *shared)
     if (getrandom(&id, sizeof id, 0) != sizeof id)
         id = (uint32_t)getpid();
     (void)snprintf(shared->via, sizeof shared->via, "sparekey-%08x", id);
-    atomic_init(&shared->request_ids, (uint64_t)id << 32);
+    shared->request_ids = (uint64_t)id << 32;
 }
 
 static enum status check_ca_file(const struct settings *settings, struct buffer *reason)
@@ -153,7 +153,7 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
 {
     enum status status = open_workers(g, reason);
 
-    atomic_store(&g->running, g->worker_count);
+    __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < g->worker_count && status == STATUS_OK; i++)
         status = worker_start(&g->workers[i]);
     if (status != STATUS_OK && reason->len == 0)
@@ -193,14 +193,14 @@ enum status gateway_reload(struct gateway *g, struct settings *settings)
 
 void gateway_drain(struct gateway *g)
 {
-    atomic_store(&g->shared.draining, true);
+    __atomic_store_n(&g->shared.draining, true, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_drain(&g->workers[i]);
 }
 
 void gateway_stop(struct gateway *g)
 {
-    atomic_store(&g->shared.draining, true);
+    __atomic_store_n(&g->shared.draining, true, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_stop(&g->workers[i]);
 }

@@ -1,7 +1,6 @@
 #include "gateway/keyring.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -19,7 +18,7 @@ struct keyring {
     void (*changed)(void *context);
     void *context;
     struct service_url services[KEYRING_SERVICES_MAX]; /* only ever appended to */
-    _Atomic uint32_t service_count;
+    uint32_t service_count;                            /* only through __atomic builtins */
 };
 
 /* ---- entries ----------------------------------------------------------------------------- */
@@ -36,13 +35,13 @@ static void entry_free(struct key_entry *entry)
 
 void key_entry_unref(struct key_entry *entry)
 {
-    if (entry && atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel) == 1)
+    if (entry && __atomic_sub_fetch(&entry->refs, 1, __ATOMIC_ACQ_REL) == 0)
         entry_free(entry);
 }
 
 static struct key_entry *entry_ref(struct key_entry *entry)
 {
-    atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
+    __atomic_add_fetch(&entry->refs, 1, __ATOMIC_RELAXED);
     return entry;
 }
 
@@ -57,7 +56,7 @@ static struct key_entry *entry_new(const struct key_setting *key, uint32_t servi
     struct key_entry *entry = calloc(1, sizeof *entry);
     if (!entry)
         return NULL;
-    atomic_init(&entry->refs, 1);
+    entry->refs = 1;
     entry->secret = secret_ref(key->secret);
     entry->service = service;
     secret_mask(secret_bytes(key->secret), entry->mask);
@@ -109,7 +108,7 @@ static bool same_service(const struct service_url *a, const struct service_url *
 static enum status service_index(struct keyring *ring, const struct service_url *url,
                                  uint32_t *ret_index)
 {
-    uint32_t count = atomic_load(&ring->service_count);
+    uint32_t count = __atomic_load_n(&ring->service_count, __ATOMIC_ACQUIRE);
 
     for (uint32_t i = 0; i < count; i++) {
         if (same_service(&ring->services[i], url)) {
@@ -121,7 +120,7 @@ static enum status service_index(struct keyring *ring, const struct service_url 
         return STATUS_LIMIT;
     if (!service_copy(url, &ring->services[count]))
         return STATUS_NO_MEMORY;
-    atomic_store(&ring->service_count, count + 1);
+    __atomic_store_n(&ring->service_count, count + 1, __ATOMIC_RELEASE);
     *ret_index = count;
     return STATUS_OK;
 }
@@ -227,7 +226,7 @@ void keyring_free(struct keyring *ring)
         return;
     pool_free(ring->pool);
     free_entries(ring->entries, ring->entry_count);
-    for (uint32_t i = 0; i < atomic_load(&ring->service_count); i++)
+    for (uint32_t i = 0; i < __atomic_load_n(&ring->service_count, __ATOMIC_ACQUIRE); i++)
         service_clear(&ring->services[i]);
     pthread_mutex_destroy(&ring->lock);
     free(ring);

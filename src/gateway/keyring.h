@@ -9,7 +9,6 @@
 #ifndef SPAREKEY_GATEWAY_KEYRING_H
 #define SPAREKEY_GATEWAY_KEYRING_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,7 +22,7 @@ extern "C" {
 /* What is needed to use a key. Immutable, reference-counted: an attempt in flight keeps the entry
  * of a key that a reload has dropped. */
 struct key_entry {
-    _Atomic(uint32_t) refs;
+    uint32_t refs; /* only through __atomic builtins */
     struct secret *secret;
     uint32_t service;             /* index into keyring_service */
     char mask[SECRET_MASK_MAX];   /* "sk-proj...N0IA" */

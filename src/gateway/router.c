@@ -34,7 +34,7 @@ static void answer_alive(struct worker *worker, struct server_conn *request)
 
 static void answer_ready(struct worker *worker, struct server_conn *request)
 {
-    if (atomic_load(&worker->shared->draining))
+    if (__atomic_load_n(&worker->shared->draining, __ATOMIC_SEQ_CST))
         respond_json(request, 503, SLICE("{\"status\":\"draining\"}\n"));
     else
         respond_json(request, 200, SLICE("{\"status\":\"ready\"}\n"));

@@ -3,7 +3,6 @@
 #define SPAREKEY_GATEWAY_WORKER_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "gateway/keyring.h"
@@ -15,9 +14,9 @@
 extern "C" {
 #endif
 
-#define WORKER_FREE_EXCHANGES 256 /* finished exchanges kept for reuse */
-#define WORKER_FREE_WORKSPACES 64 /* their workspaces */
-#define WORKSPACE_KEEP_BYTES 16384 /* a buffer of a free workspace larger than this is freed */
+#define WORKER_FREE_EXCHANGES  256   /* finished exchanges kept for reuse */
+#define WORKER_FREE_WORKSPACES 64    /* their workspaces */
+#define WORKSPACE_KEEP_BYTES   16384 /* a buffer of a free workspace larger than this is freed */
 
 struct exchange;
 
@@ -26,9 +25,10 @@ struct shared {
     struct keyring *keyring;
     struct log *log;
     char via[32]; /* our name in Via: "sparekey-1a2b3c4d" */
-    _Atomic bool draining;
-    _Atomic uint32_t waiting; /* exchanges waiting for a change of the pool, all workers */
-    _Atomic uint64_t request_ids;
+    /* Only through __atomic builtins: */
+    bool draining;
+    uint32_t waiting; /* exchanges waiting for a change of the pool, all workers */
+    uint64_t request_ids;
 };
 
 struct worker {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/slice.h"
 #include "base/status.h"
@@ -30,7 +31,7 @@ struct chunked {
 
 static inline void chunked_init(struct chunked *chunked)
 {
-    *chunked = (struct chunked){0};
+    memset(chunked, 0, sizeof *chunked);
 }
 
 /* Reads framing up to the next run of body bytes, which `*ret_body` then shows inside `data` (they

@@ -34,7 +34,8 @@ extern "C" {
 #endif
 
 #define CONN_HIGH_WATER 262144 /* queued bytes beyond which the owner should stop feeding */
-#define CONN_LOW_WATER 65536   /* `drained` is called when the queue falls to this after passing HIGH */
+#define CONN_LOW_WATER                                                                             \
+    65536 /* `drained` is called when the queue falls to this after passing HIGH */
 
 enum conn_state { CONN_IDLE, CONN_OPENING, CONN_OPEN, CONN_ENDED, CONN_CLOSING, CONN_CLOSED };
 
@@ -57,17 +58,17 @@ struct conn {
     uv_tcp_t tcp;
     struct net_loop *loop;
     const struct conn_ops *ops;
-    struct tls_session *tls; /* NULL = plain */
-    struct dial *dial;       /* a dial under way, private to dial.c */
-    struct conn_linger *linger;   /* a conn_finish under way, private */
-    struct list writes;      /* chunks the socket did not take yet, private */
-    size_t queued;           /* bytes in them */
-    struct list deferred;    /* in loop->deferred while something waits to be told, private */
-    int error;               /* libuv's code of what went wrong, 0 unknown */
-    enum status pending;     /* why writing is over, while `broken`; private */
-    enum status opened_as;   /* for `opened`, while it waits to be told; private */
+    struct tls_session *tls;    /* NULL = plain */
+    struct dial *dial;          /* a dial under way, private to dial.c */
+    struct conn_linger *linger; /* a conn_finish under way, private */
+    struct list writes;         /* chunks the socket did not take yet, private */
+    size_t queued;              /* bytes in them */
+    struct list deferred;       /* in loop->deferred while something waits to be told, private */
+    int error;                  /* libuv's code of what went wrong, 0 unknown */
+    enum status pending;        /* why writing is over, while `broken`; private */
+    enum status opened_as;      /* for `opened`, while it waits to be told; private */
     enum conn_state state;
-    uint8_t deferrals;       /* what waits to be told, private */
+    uint8_t deferrals; /* what waits to be told, private */
     bool reading, above_high, peer_finished, broken;
 };
 
@@ -78,12 +79,13 @@ void conn_init(struct conn *conn, struct net_loop *loop, const struct conn_ops *
  * reading. With `tls` a server-side handshake begins and `opened` follows; else the connection is
  * OPEN on return and `opened` is not called. On failure the descriptor is closed and the
  * connection stays IDLE. */
-NODISCARD enum status conn_accept(struct conn *conn, int fd, struct tls_context *tls);
+NODISCARD
+enum status conn_accept(struct conn *conn, int fd, struct tls_context *tls);
 
 /* Likewise for a connected client-side socket; with `tls` the handshake for `host` begins and
  * `opened` follows. Used by net/dial.c, which calls `opened` itself for plain connections. */
-NODISCARD enum status conn_adopt(struct conn *conn, int fd, struct tls_context *tls,
-                                 const char *host);
+NODISCARD
+enum status conn_adopt(struct conn *conn, int fd, struct tls_context *tls, const char *host);
 
 #define CONN_PARTS_MAX    16 /* more parts than this are legal, but leave a cork in their own writev */
 #define CONN_WRITE_SECRET 1u /* wipe copies of these bytes after they were sent */

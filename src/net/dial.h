@@ -15,10 +15,10 @@
 extern "C" {
 #endif
 
-#define DIAL_DNS_TTL_MS 30000
-#define DIAL_STAGGER_MS 250
+#define DIAL_DNS_TTL_MS    30000
+#define DIAL_STAGGER_MS    250
 #define DIAL_ADDRESSES_MAX 16
-#define DIAL_NAMES_MAX 64 /* cached per loop; the oldest goes first */
+#define DIAL_NAMES_MAX     64 /* cached per loop; the oldest goes first */
 
 /* Begins; conn->ops->opened tells the end, from the loop, never from inside this call. `timeout_ms`
  * covers everything including the TLS handshake. `host` is copied. `tls` NULL: plain. The
@@ -32,8 +32,9 @@ void dial_cache_clear(struct net_loop *loop);
 /* Answers `host` with these addresses (AF_INET or AF_INET6; their ports are ignored) instead of
  * asking DNS, until dial_cache_clear: pinned names and tests. At most DIAL_ADDRESSES_MAX.
  * STATUS_NO_MEMORY, STATUS_INVALID. */
-NODISCARD enum status dial_cache_pin(struct net_loop *loop, const char *host,
-                                     const struct sockaddr *const *addresses, int count);
+NODISCARD
+enum status dial_cache_pin(struct net_loop *loop, const char *host,
+                           const struct sockaddr *const *addresses, int count);
 
 #ifdef __cplusplus
 }

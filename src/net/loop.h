@@ -22,34 +22,35 @@ extern "C" {
 #endif
 
 #define NET_SCRATCH_BYTES 65536 /* one read takes at most this much */
-#define NET_CORK_BYTES 32768    /* small writes of one turn collected before they go out */
+#define NET_CORK_BYTES    32768 /* small writes of one turn collected before they go out */
 
 struct conn;
 
 struct net_loop {
     uv_loop_t uv;
-    struct wheel wheel;      /* all timeouts of connections and requests */
-    uv_timer_t wheel_timer;  /* set to the wheel's next slot; asleep while the wheel is empty */
-    int64_t wheel_wake_ms;   /* what it is set to, INT64_MAX asleep */
-    char *scratch;           /* NET_SCRATCH_BYTES: bytes just read */
-    char *plain;             /* NET_SCRATCH_BYTES: bytes just decrypted */
-    char *cork;              /* NET_CORK_BYTES: see conn_cork */
+    struct wheel wheel;     /* all timeouts of connections and requests */
+    uv_timer_t wheel_timer; /* set to the wheel's next slot; asleep while the wheel is empty */
+    int64_t wheel_wake_ms;  /* what it is set to, INT64_MAX asleep */
+    char *scratch;          /* NET_SCRATCH_BYTES: bytes just read */
+    char *plain;            /* NET_SCRATCH_BYTES: bytes just decrypted */
+    char *cork;             /* NET_CORK_BYTES: see conn_cork */
     size_t cork_len;
-    bool cork_secret;        /* wipe it when it is empty again */
-    unsigned cork_depth;     /* conn_cork calls not undone yet */
-    struct conn *corked;     /* whose bytes stand in `cork`, or NULL */
-    char *cipher;            /* NET_SCRATCH_BYTES: bytes just encrypted, empty between calls */
+    bool cork_secret;    /* wipe it when it is empty again */
+    unsigned cork_depth; /* conn_cork calls not undone yet */
+    struct conn *corked; /* whose bytes stand in `cork`, or NULL */
+    char *cipher;        /* NET_SCRATCH_BYTES: bytes just encrypted, empty between calls */
     size_t cipher_len;
-    struct list deferred;    /* connections with something to say from the loop, see conn.c */
+    struct list deferred;      /* connections with something to say from the loop, see conn.c */
     struct list deferred_mark; /* the end of what this turn tells */
-    uv_idle_t deferred_idle; /* runs while `deferred` is not empty */
+    uv_idle_t deferred_idle;   /* runs while `deferred` is not empty */
     struct list resolver_cache;
-    void *owner;             /* the worker's, not looked at here */
+    void *owner; /* the worker's, not looked at here */
 };
 
 /* Ignores SIGPIPE for the process: a peer that left is a write error here, not a signal.
  * STATUS_NO_MEMORY, STATUS_IO. */
-NODISCARD enum status net_loop_init(struct net_loop *loop);
+NODISCARD
+enum status net_loop_init(struct net_loop *loop);
 
 /* Every handle must be closed or closing before this; it waits for what was closed and for name
  * lookups that could not be cancelled. A handle left open is an assertion failure. */

@@ -16,13 +16,14 @@ struct tls_context;
  * ALPN http/1.1. Sessions are kept per host and port for resumption, at most
  * TLS_SESSIONS_MAX. A context belongs to one loop's thread. On failure `reason` says why. */
 #define TLS_SESSIONS_MAX 64
-NODISCARD enum status tls_client_context_new(const char *ca_file, struct buffer *reason,
-                                             struct tls_context **ret_context);
+NODISCARD
+enum status tls_client_context_new(const char *ca_file, struct buffer *reason,
+                                   struct tls_context **ret_context);
 
 /* For a listener: certificate chain and key in PEM. */
-NODISCARD enum status tls_server_context_new(const char *cert_file, const char *key_file,
-                                             struct buffer *reason,
-                                             struct tls_context **ret_context);
+NODISCARD
+enum status tls_server_context_new(const char *cert_file, const char *key_file,
+                                   struct buffer *reason, struct tls_context **ret_context);
 
 void tls_context_free(struct tls_context *context); /* NULL is allowed; connections keep it alive */
 

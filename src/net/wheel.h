@@ -18,13 +18,14 @@ extern "C" {
 #endif
 
 #define WHEEL_TICK_MS 8
-#define WHEEL_SLOTS 1024 /* one turn is 8 s; longer timeouts go round more than once */
+#define WHEEL_SLOTS   1024 /* one turn is 8 s; longer timeouts go round more than once */
 
 struct wheel_timer {
     struct list node;
     int64_t due_ms;   /* when it fires */
     int64_t filed_ms; /* what its slot was chosen for: at or before due_ms */
-    void (*fire)(struct wheel_timer *timer); /* disarmed before the call; may re-arm or free its object */
+    void (*fire)(
+        struct wheel_timer *timer); /* disarmed before the call; may re-arm or free its object */
 };
 
 struct wheel {

@@ -2,6 +2,14 @@
 
 # Modules of src/ without a test program of the same stem.
 UNTESTED = {
+    "cli/cmd_mock": "the process: tests/unit/mock/test_process.py",
+    "mock/control": "sockets: tests/unit/mock/test_process.py",
+    "mock/exchange": "sockets: tests/unit/mock/test_process.py",
+    "mock/mock": "sockets: tests/unit/mock/test_process.py",
+    "mock/shape_data": "test_process.py decodes what it makes",
+    "mock/shape_media": "test_process.py decodes what it makes",
+    "mock/shape_responses": "tests/unit/mock/test_shapes.c",
+    "mock/shape_text": "tests/unit/mock/test_shapes.c",
 }
 
 # (directory, symbol) of sans-IO code that may call out.

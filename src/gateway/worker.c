@@ -7,7 +7,6 @@
 #include "gateway/respond.h"
 #include "gateway/router.h"
 
-enum { HEAD_TIMEOUT_MS = 30000 };
 
 static struct worker *of_loop(uv_handle_t *handle)
 {
@@ -67,6 +66,7 @@ static void swap_settings(struct worker *w, struct settings *settings)
 
     settings_unref(w->settings);
     w->settings = settings;
+    w->server.limits.head_timeout_ms = settings->client_timeout_ms;
     w->server.limits.body_timeout_ms = settings->client_timeout_ms;
     w->server.limits.keepalive_timeout_ms = settings->keepalive_ms;
     for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
@@ -191,7 +191,7 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
                         uint16_t port)
 {
     struct server_limits limits = {
-        .head_timeout_ms = HEAD_TIMEOUT_MS,
+        .head_timeout_ms = settings->client_timeout_ms,
         .body_timeout_ms = settings->client_timeout_ms,
         .keepalive_timeout_ms = settings->keepalive_ms,
         .max_connections = settings->max_connections,

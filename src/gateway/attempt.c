@@ -380,10 +380,22 @@ static void on_complete(struct upstream_call *call)
     }
 }
 
+/* A service that cannot be reached, or is not who it should be, is for a person to look at. */
+static void log_unreachable(const struct exchange *x, enum status status)
+{
+    const struct upstream *upstream = x->call.upstream;
+
+    if (status == STATUS_DNS || status == STATUS_CONNECT || status == STATUS_TLS)
+        log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "upstream_unreachable",
+                 "%s port %u: %s%s%s", upstream->host, upstream->port, status_text(status),
+                 *upstream->failure ? ": " : "", upstream->failure);
+}
+
 static void on_failed(struct upstream_call *call, enum status status)
 {
     struct exchange *x = of_call(call);
 
+    log_unreachable(x, status);
     if (x->phase == PHASE_FLOWING)
         answer_cut(x, transport_of(x, status));
     else

@@ -84,6 +84,7 @@ static void fail(struct upstream_conn *uc, enum status status)
     struct upstream *u = uc->upstream;
     struct upstream_call *call = detach(uc);
 
+    slice_copy(slice_str(conn_error_text(&uc->conn)), u->failure, sizeof u->failure);
     close_conn(uc);
     if (again) {
         call->replayed = true;

@@ -31,6 +31,7 @@ extern "C" {
 #define UPSTREAM_IDLE_MAX  256    /* idle connections kept per worker and service */
 #define UPSTREAM_IDLE_MS   60000  /* an idle connection older than this is closed */
 #define UPSTREAM_PARTS_MAX 6      /* pieces of one request */
+#define UPSTREAM_REASON    96     /* bytes of a reason in words */
 #define UPSTREAM_SEND_STEP 262144 /* of a large body, so much is handed to the socket at a time */
 
 struct upstream_conn;
@@ -41,7 +42,8 @@ struct upstream_ops {
     void (*body)(struct upstream_call *call, const char *data, size_t len);
     void (*complete)(struct upstream_call *call);
     /* STATUS_DNS, _CONNECT, _TLS: nothing was sent. STATUS_RESET, _EOF, _TIMEOUT, _PROTOCOL, _LIMIT,
-     * _IO, _NO_MEMORY: after sending; `call->answered` tells whether a head had arrived. */
+     * _IO, _NO_MEMORY: after sending; `call->answered` tells whether a head had arrived.
+     * `call->upstream->failure` has the reason in words, during the call. */
     void (*failed)(struct upstream_call *call, enum status status);
     /* All bytes of one read have been handed over: the moment to flush what was passed on. Not
      * called when the call ended within that read. May be NULL. */
@@ -67,6 +69,7 @@ struct upstream {
     uint32_t idle_count, busy_count;
     uint32_t conn_count;                /* all, closing ones too: upstream_fini waits for 0 */
     uint64_t dialled, reused, replayed; /* counters for tests and metrics */
+    char failure[UPSTREAM_REASON];      /* of the call that failed last; empty: not known */
 };
 
 /* `host` is copied. STATUS_NO_MEMORY. */

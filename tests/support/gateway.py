@@ -13,8 +13,8 @@ MODEL = "gpt-test"
 
 
 def key_variables(names):
-    """OPENAI_API_KEY and its fallbacks."""
-    names = list(names)
+    """OPENAI_API_KEY and its fallbacks; [None]: none of them."""
+    names = [name for name in names if name]
     variables = {f"OPENAI_API_KEY_FALLBACK_{i}": secret(n) for i, n in enumerate(names[1:], 1)}
     return {**({"OPENAI_API_KEY": secret(names[0])} if names else {}), **variables}
 

@@ -1,6 +1,7 @@
 """A sparekey process: started on free ports, known to be ready by its own word, checked when it
 ends."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -54,10 +55,11 @@ class Words:
                 break
         pipe.close()
 
-    def wait(self, pattern):
-        """The first match of `pattern`; None when the pipe closed or patience ended before."""
+    def wait(self, pattern, count=1):
+        """The count-th match of `pattern`; None when the pipe closed or patience ended before."""
         def found():
-            return re.search(pattern, self.data, re.MULTILINE)
+            matches = re.finditer(pattern, self.data, re.MULTILINE)
+            return next(itertools.islice(matches, count - 1, None), None)
         with self.changed:
             self.changed.wait_for(lambda: found() or self.closed, PATIENCE_SECONDS)
         return found()
@@ -82,9 +84,9 @@ class Process:
             raise Failed(f"{self.name} was not ready: exit {self.child.poll()}\n{self.tail()}")
         return line[1].decode()
 
-    def wait_for_log(self, pattern):
-        """Until a line of standard error matches."""
-        found = self.err.wait(pattern.encode())
+    def wait_for_log(self, pattern, count=1):
+        """Until so many places of standard error match."""
+        found = self.err.wait(pattern.encode(), count)
         if not found:
             raise Failed(f"{self.name} did not log {pattern!r}\n{self.tail()}")
         return found

@@ -201,8 +201,22 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
     *ret = uv_buf_init(conn->loop->scratch, NET_SCRATCH_BYTES);
 }
 
+/* libuv takes a hang-up behind the last bytes for the peer's end without another read; the socket
+ * knows whether it was a reset, which must not pass for the end of an answer. */
+static int end_or_error(const struct conn *conn)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    if (getsockopt(socket_of(conn), SOL_SOCKET, SO_ERROR, &error, &len) != 0 || !error)
+        return UV_EOF;
+    return uv_translate_sys_error(error);
+}
+
 static void socket_ended(struct conn *conn, int uv_error)
 {
+    if (uv_error == UV_EOF)
+        uv_error = end_or_error(conn);
     enum status status = conn->broken ? conn->pending : status_of(uv_error);
     conn->peer_finished = status == STATUS_EOF;
     if (!conn->broken && uv_error != UV_EOF)

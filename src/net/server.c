@@ -60,6 +60,15 @@ static void finish_conn(struct server_conn *s)
     conn_finish(&s->conn);
 }
 
+/* Ends a connection without a request; a slow client may still be taking its last answer. */
+static void leave(struct server_conn *s)
+{
+    if (conn_queued(&s->conn))
+        finish_conn(s);
+    else
+        close_conn(s);
+}
+
 static void request_gone(struct server_conn *s)
 {
     s->server->request_count--;
@@ -117,6 +126,7 @@ static enum status on_head(struct http_reader *reader, const struct http_head *h
     s->state = SERVER_REQUEST;
     s->user = NULL;
     s->replied = s->request_complete = false;
+    s->chunked = s->to_end = s->no_body = s->paused = false;
     s->http10 = head->minor == 0;
     s->keep_alive = head->keep_alive && !s->server->draining;
     s->head_request = slice_eq(head->method, SLICE("HEAD"));
@@ -159,6 +169,15 @@ static void arm_timer(struct server_conn *s)
         net_timer_start(s->server->loop, &s->timer, limits->body_timeout_ms);
 }
 
+/* Reads exactly when nobody is against it. */
+static void set_reading(struct server_conn *s)
+{
+    if (s->paused || s->pipeline_full)
+        conn_read_stop(&s->conn);
+    else
+        conn_read_start(&s->conn);
+}
+
 /* Bytes behind a request that is still being answered wait here. */
 static void keep_pipelined(struct server_conn *s, const char *data, size_t len)
 {
@@ -166,34 +185,41 @@ static void keep_pipelined(struct server_conn *s, const char *data, size_t len)
     enum status status =
         buffer_append(&s->pipelined, slice_of(data, len), SERVER_PIPELINE_MAX + NET_SCRATCH_BYTES);
     if (status != STATUS_OK) {
-        request_gone(s);
+        if (s->state == SERVER_REQUEST)
+            request_gone(s);
         close_conn(s);
     } else if (s->pipelined.len >= SERVER_PIPELINE_MAX) {
-        conn_read_stop(&s->conn);
-        s->read_stopped = true;
+        s->pipeline_full = true;
+        set_reading(s);
     }
 }
 
-static bool answering(const struct server_conn *s)
+/* Whether a further request has to wait: for the answer to this one, or until the client takes the
+ * answers it has asked for. */
+static bool must_wait(const struct server_conn *s)
 {
-    return s->state == SERVER_REQUEST && s->request_complete;
+    if (s->state == SERVER_REQUEST)
+        return s->request_complete;
+    return s->state == SERVER_WAITING && conn_queued(&s->conn) > CONN_HIGH_WATER;
 }
 
-/* Reads requests until the bytes are used up or one of them awaits its answer. */
+/* Reads requests until the bytes are used up or one of them has to wait. */
 static void feed(struct server_conn *s, char *data, size_t len)
 {
     enum status status = STATUS_OK;
-    bool head_began = s->state == SERVER_HEAD;
+    bool same_head = s->state == SERVER_HEAD; /* it has one timeout, however many reads */
 
     s->feeding = true;
     while (len && s->state != SERVER_CLOSING && status == STATUS_OK) {
         size_t used = 0;
-        if (answering(s)) {
+        if (must_wait(s)) {
             keep_pipelined(s, data, len);
             break;
         }
-        if (s->state == SERVER_WAITING)
+        if (s->state == SERVER_WAITING) {
             s->state = SERVER_HEAD;
+            same_head = false;
+        }
         status = http_reader_feed(&s->reader, data, len, &used);
         data += used;
         len -= used;
@@ -203,9 +229,20 @@ static void feed(struct server_conn *s, char *data, size_t len)
         return;
     if (status != STATUS_OK)
         input_failed(s, status);
-    else if (!(head_began &&
-               s->state == SERVER_HEAD)) /* a head has one timeout, however many reads */
+    else if (!(same_head && s->state == SERVER_HEAD))
         arm_timer(s);
+}
+
+/* What was pipelined is read as if it came now. */
+static void feed_pipelined(struct server_conn *s)
+{
+    struct buffer bytes = s->pipelined;
+
+    s->pipelined = (struct buffer){0};
+    s->pipeline_full = false;
+    set_reading(s);
+    feed(s, bytes.data, bytes.len);
+    buffer_wipe(&bytes);
 }
 
 static void conn_received(struct conn *conn, char *data, size_t len)
@@ -228,8 +265,20 @@ static void conn_ended(struct conn *conn, enum status status)
 static void conn_drained(struct conn *conn)
 {
     struct server_conn *s = of_conn(conn);
-    if (s->state == SERVER_REQUEST && s->server->ops->drained)
+    if (s->state == SERVER_WAITING && s->pipelined.len)
+        feed_pipelined(s);
+    else if (s->state == SERVER_REQUEST && s->server->ops->drained)
         s->server->ops->drained(s);
+}
+
+static void tell_drained_down(struct server *server)
+{
+    void (*tell)(struct server *) = server->drained_down;
+
+    if (!tell || !server->draining || server->conn_count)
+        return;
+    server->drained_down = NULL;
+    tell(server);
 }
 
 static void conn_closed(struct conn *conn)
@@ -242,8 +291,7 @@ static void conn_closed(struct conn *conn)
     http_reader_clear(&s->reader);
     buffer_wipe(&s->pipelined);
     free(s);
-    if (server->draining && server->conn_count == 0 && server->drained_down)
-        server->drained_down(server);
+    tell_drained_down(server);
 }
 
 static void conn_opened(struct conn *conn, enum status status)
@@ -266,10 +314,10 @@ static void timer_fired(struct wheel_timer *timer)
     struct server_conn *s = container_of(timer, struct server_conn, timer);
 
     if (s->state == SERVER_WAITING) {
-        close_conn(s);
+        leave(s);
     } else if (s->state == SERVER_HEAD) {
         reply_error(s, 408);
-    } else if (s->state == SERVER_REQUEST && !s->request_complete && !s->read_stopped) {
+    } else if (s->state == SERVER_REQUEST && !s->request_complete && !s->paused) {
         request_gone(s);
         if (s->replied)
             close_conn(s);
@@ -311,8 +359,8 @@ static void listener_ready(uv_poll_t *poll, int status, int events);
 static void accept_again(struct wheel_timer *timer)
 {
     struct server *server = container_of(timer, struct server, accept_pause);
-    if (server->listener_open)
-        (void)uv_poll_start(&server->listener, UV_READABLE, listener_ready);
+    if (server->listener)
+        (void)uv_poll_start(server->listener, UV_READABLE, listener_ready);
 }
 
 static void listener_ready(uv_poll_t *poll, int status, int events)
@@ -321,7 +369,7 @@ static void listener_ready(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
 
-    for (int i = 0; i < ACCEPTS_A_TURN && server->listener_open; i++) {
+    for (int i = 0; i < ACCEPTS_A_TURN && server->listener; i++) {
         int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             take_connection(server, fd);
@@ -397,6 +445,31 @@ void server_init(struct server *server, struct net_loop *loop, const struct serv
     wheel_timer_init(&server->accept_pause, accept_again);
 }
 
+static void free_listener(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+/* The handle is on the heap because it outlives server_unlisten by a turn of the loop. */
+static enum status watch_listener(struct server *server, int fd)
+{
+    uv_poll_t *listener = malloc(sizeof *listener);
+
+    if (!listener)
+        return STATUS_NO_MEMORY;
+    if (uv_poll_init(&server->loop->uv, listener, fd) != 0) {
+        free(listener);
+        return STATUS_IO;
+    }
+    listener->data = server;
+    if (uv_poll_start(listener, UV_READABLE, listener_ready) != 0) {
+        uv_close((uv_handle_t *)listener, free_listener);
+        return STATUS_IO;
+    }
+    server->listener = listener;
+    return STATUS_OK;
+}
+
 enum status server_listen(struct server *server, const char *host, uint16_t port)
 {
     struct sockaddr_storage address;
@@ -408,18 +481,15 @@ enum status server_listen(struct server *server, const char *host, uint16_t port
     if (fd < 0)
         return STATUS_IO;
     enum status status = bind_listener(fd, &address, len);
-    if (status == STATUS_OK && uv_poll_init(&server->loop->uv, &server->listener, fd) != 0)
-        status = STATUS_IO;
+    if (status == STATUS_OK)
+        status = watch_listener(server, fd);
     if (status != STATUS_OK) {
         close(fd);
         return status;
     }
-    server->listener.data = server;
     server->listen_fd = fd;
     server->port = bound_port(fd);
-    server->listener_open = true;
-    return uv_poll_start(&server->listener, UV_READABLE, listener_ready) == 0 ? STATUS_OK
-                                                                              : STATUS_IO;
+    return STATUS_OK;
 }
 
 bool server_port_free(const char *host, uint16_t port)
@@ -443,11 +513,11 @@ uint16_t server_port(const struct server *server)
 
 void server_unlisten(struct server *server)
 {
-    if (!server->listener_open)
+    if (!server->listener)
         return;
-    server->listener_open = false;
     net_timer_stop(server->loop, &server->accept_pause);
-    uv_close((uv_handle_t *)&server->listener, NULL);
+    uv_close((uv_handle_t *)server->listener, free_listener);
+    server->listener = NULL;
     close(server->listen_fd);
     server->listen_fd = -1;
 }
@@ -462,12 +532,11 @@ void server_drain(struct server *server)
         struct server_conn *s = container_of(l, struct server_conn, node);
         next = l->next;
         if (s->state == SERVER_WAITING)
-            close_conn(s);
+            leave(s);
         else if (s->state == SERVER_REQUEST && !s->replied)
             s->keep_alive = false;
     }
-    if (server->conn_count == 0 && server->drained_down)
-        server->drained_down(server);
+    tell_drained_down(server);
 }
 
 void server_close_all(struct server *server)
@@ -557,13 +626,15 @@ static void put_number(struct head_text *h, uint64_t value)
 /* Content-Length, or chunked, or the end of the connection. */
 static void put_framing(struct server_conn *s, struct head_text *h, int status, int64_t length)
 {
-    s->chunked = false;
+    s->chunked = s->to_end = false;
+    s->no_body = s->head_request || !status_has_body(status);
     if (!status_has_body(status))
         return;
     if (length >= 0) {
         put(h, SLICE("\r\nContent-Length: "));
         put_number(h, (uint64_t)length);
     } else if (s->http10) {
+        s->to_end = true;
         s->keep_alive = false;
     } else {
         s->chunked = true;
@@ -628,7 +699,7 @@ void server_reply_head(struct server_conn *s, int status, struct slice fields,
 
 void server_reply_body(struct server_conn *s, const char *data, size_t len)
 {
-    if (s->state != SERVER_REQUEST || s->head_request || len == 0)
+    if (s->state != SERVER_REQUEST || s->no_body || len == 0)
         return;
     gather(s);
     if (!s->chunked) {
@@ -650,24 +721,18 @@ static void next_request(struct server_conn *s)
         finish_conn(s);
         return;
     }
-    if (s->read_stopped) {
-        s->read_stopped = false;
-        conn_read_start(&s->conn);
-    }
+    s->paused = false;
+    set_reading(s);
     arm_timer(s);
-    if (s->pipelined.len && !s->feeding) {
-        struct buffer bytes = s->pipelined;
-        s->pipelined = (struct buffer){0};
-        feed(s, bytes.data, bytes.len);
-        buffer_wipe(&bytes);
-    }
+    if (s->pipelined.len && !s->feeding && !must_wait(s)) /* else conn_drained goes on */
+        feed_pipelined(s);
 }
 
 void server_reply_end(struct server_conn *s)
 {
     if (s->state != SERVER_REQUEST)
         return;
-    if (s->chunked && !s->head_request)
+    if (s->chunked && !s->no_body)
         write_parts(s, &(struct iovec){(void *)(uintptr_t) "0\r\n\r\n", 5}, 1);
     send_gathered(s);
     s->server->request_count--;
@@ -711,10 +776,13 @@ static bool drop_request(struct server_conn *s)
 
 void server_abort(struct server_conn *s)
 {
-    if (drop_request(s)) {
-        send_gathered(s);
+    if (!drop_request(s))
+        return;
+    send_gathered(s);
+    if (s->to_end && s->replied)
+        conn_reset(&s->conn);
+    else
         conn_finish(&s->conn);
-    }
 }
 
 void server_reset(struct server_conn *s)
@@ -738,14 +806,15 @@ size_t server_queued(const struct server_conn *s)
 
 void server_pause(struct server_conn *s)
 {
-    s->read_stopped = true;
-    conn_read_stop(&s->conn);
+    s->paused = true;
+    set_reading(s);
 }
 
 void server_resume(struct server_conn *s)
 {
-    if (!s->read_stopped)
+    if (!s->paused)
         return;
-    s->read_stopped = false;
-    conn_read_start(&s->conn);
+    s->paused = false;
+    set_reading(s);
+    arm_timer(s); /* it was not the client who was slow */
 }

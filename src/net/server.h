@@ -11,7 +11,8 @@
  *   server_reset), or `gone`. After it the owner must not touch the server_conn;
  * - an answer begun before `complete` closes the connection after it (the rest of the request is in
  *   the way); answer a request without a body in `complete`, which follows `head` at once;
- * - a pipelined request waits, unread or buffered up to SERVER_PIPELINE_MAX, until then;
+ * - a pipelined request waits, unread or buffered up to SERVER_PIPELINE_MAX, until then, and until
+ *   the client has taken its earlier answers down to CONN_HIGH_WATER;
  * - what is malformed is answered here (400, 408, 413, 431 by `error`'s body) and closed; the owner
  *   never sees it — except a body that breaks after `head`: that is `gone`;
  * - a client that closes its connection while its answer is due is `gone`.
@@ -65,8 +66,8 @@ struct server {
     struct server_limits limits;
     struct tls_context *tls; /* NULL = plain HTTP */
     void *user;
-    uv_poll_t listener;
-    int listen_fd; /* -1 = not listening */
+    uv_poll_t *listener; /* NULL = not listening */
+    int listen_fd;       /* -1 = not listening */
     uint16_t port;
     struct wheel_timer accept_pause; /* out of descriptors: accepting again when it fires */
     char date[32];                   /* the Date field's value of second `date_s` */
@@ -75,10 +76,9 @@ struct server {
     uint32_t conn_count;
     uint32_t request_count; /* requests begun and not ended */
     bool draining;
-    bool listener_open; /* the poll handle exists (it closes asynchronously) */
     uint64_t accepted;
-    void (*drained_down)(
-        struct server *server); /* draining and no connection is left; may be NULL */
+    /* Draining and no connection is left; called once. May be NULL. */
+    void (*drained_down)(struct server *server);
 };
 
 struct server_conn {
@@ -93,11 +93,14 @@ struct server_conn {
     uint8_t state;             /* enum server_state, private */
     bool keep_alive;           /* the connection may serve another request after this one */
     bool http10, head_request; /* how the request was asked */
-    bool chunked, replied;     /* how the answer is framed; whether its head is out */
+    bool replied;              /* the answer's head is out */
+    bool chunked, to_end;      /* how the answer's body is framed: in chunks, by the end */
+    bool no_body;              /* the answer has none, whatever its owner says */
     bool request_complete;     /* the request's body is all here */
     bool feeding;              /* inside feed(): no second one on the same stack */
     bool corked;               /* an answer's bytes gather in the loop's cork */
-    bool read_stopped;         /* the pipeline is full, or the owner paused */
+    bool paused;               /* the owner wants no body bytes now */
+    bool pipeline_full;        /* nothing is read before it has been served */
 };
 
 /* Prepares; nothing is opened. */
@@ -113,7 +116,7 @@ uint16_t server_port(const struct server *server);
 /* Whether nobody listens on this address yet: SO_REUSEPORT alone would not tell. */
 bool server_port_free(const char *host, uint16_t port);
 
-/* Stops accepting; connections live on. Listening again is allowed. */
+/* Stops accepting; connections live on. Listening again is allowed, at once. */
 void server_unlisten(struct server *server);
 
 /* Drain: stop accepting, close idle connections now and the others after their answer. */
@@ -143,7 +146,8 @@ void server_flush(struct server_conn *request);
 /* 100 Continue, for a request whose head had expect_continue. */
 void server_continue(struct server_conn *request);
 
-/* An answer that must not look complete: closes without its end. server_reset: with RST. */
+/* An answer that must not look complete: closes without its end, with RST where the end of the
+ * connection would be taken for it. server_reset: always with RST. */
 void server_abort(struct server_conn *request);
 void server_reset(struct server_conn *request);
 

@@ -15,7 +15,7 @@ SPAREKEY = $(BUILD)/sparekey
 .PHONY: all demo run test test-asan test-tsan bench bench-pool install format lint clean deps-build deps-test
 
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+	@ninja -C $(BUILD) --quiet sparekey
 
 $(BUILD)/build.ninja: | deps-build
 	@meson setup $(BUILD) >/dev/null
@@ -42,10 +42,12 @@ test-tsan: deps-test
 	@./tests/run --sanitize thread
 
 bench: all
+	@ninja -C $(BUILD) --quiet
 	@./tools/install-deps bench
 	@./bench/run
 
 bench-pool: all
+	@ninja -C $(BUILD) --quiet bench/bench-pool
 	@$(BUILD)/bench/bench-pool
 
 install: all

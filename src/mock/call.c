@@ -57,7 +57,7 @@ static void no_route(struct slice method, struct slice path, bool known_path, st
 const struct route *route_find(struct slice method, struct slice path, char id[CALL_NAME_MAX + 1],
                                struct reply *reply)
 {
-    struct slice under = path;
+    struct slice under;
     bool known_path = false;
 
     id[0] = '\0';

@@ -291,6 +291,8 @@ static void answer_truly(struct exchange *x, struct reply *problem)
         *problem = made;
         return;
     }
+    if (!route)
+        return; /* an unknown path is a problem, handled above */
     if (route->limited &&
         !limits_admit(&x->mock->buckets, x->key, &x->call, net_now_ns(x->mock->loop), &x->reply))
         return;

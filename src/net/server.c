@@ -421,7 +421,7 @@ static enum status bind_listener(int fd, const struct sockaddr_storage *address,
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
 
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
@@ -611,8 +611,8 @@ struct head_text {
 
 static void put(struct head_text *h, struct slice s)
 {
-    if (s.len > sizeof h->text - h->len)
-        return; /* cannot be: everything put is short and counted in REPLY_HEAD_MAX */
+    if (s.len == 0 || s.len > sizeof h->text - h->len)
+        return; /* too long cannot be: all that is put is short and counted in REPLY_HEAD_MAX */
     memcpy(h->text + h->len, s.ptr, s.len);
     h->len += s.len;
 }

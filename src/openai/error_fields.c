@@ -52,7 +52,7 @@ static void store(struct reader *r, enum member member, enum place place,
     if (place < r->best[member])
         return;
     r->best[member] = place;
-    if (value->event == JSON_SCALAR && slice_eq(text, SLICE("null")))
+    if (value->event == SCAN_SCALAR && slice_eq(text, SLICE("null")))
         text = slice_of(NULL, 0);
     if (member == MEMBER_MESSAGE) {
         slice_copy(text, f->message, sizeof f->message);
@@ -70,7 +70,7 @@ static void read_value(struct reader *r, unsigned level, const struct json_token
     enum member inner = level ? r->path[level - 1] : MEMBER_OTHER;
     bool fields = inner >= MEMBER_CODE && inner <= MEMBER_MESSAGE;
 
-    if (level == 1 && inner == MEMBER_ERROR && value->event == JSON_STRING)
+    if (level == 1 && inner == MEMBER_ERROR && value->event == SCAN_STRING)
         store(r, MEMBER_MESSAGE, PLACE_ERROR, value);
     else if (level == 1 && fields)
         store(r, inner, PLACE_FLAT, value);
@@ -86,24 +86,24 @@ static void on_token(void *ctx, const struct json_token *token)
 
     if (!r->started) {
         r->started = true;
-        r->base = token->event == JSON_ARRAY ? 1 : 0;
+        r->base = token->event == SCAN_ARRAY ? 1 : 0;
     }
     unsigned level = token->depth - r->base;
     if (token->depth < r->base || level > 3)
         return;
     switch (token->event) {
-    case JSON_KEY: r->path[level - 1] = find_member(token); return;
-    case JSON_STRING:
-    case JSON_SCALAR: read_value(r, level, token); return;
-    case JSON_OBJECT:
-    case JSON_ARRAY:
+    case SCAN_KEY: r->path[level - 1] = find_member(token); return;
+    case SCAN_STRING:
+    case SCAN_SCALAR: read_value(r, level, token); return;
+    case SCAN_OBJECT:
+    case SCAN_ARRAY:
         /* A list inside must not lend its items the name of the member it stands under. */
-        if (token->event == JSON_ARRAY && level)
+        if (token->event == SCAN_ARRAY && level)
             r->path[level - 1] = MEMBER_OTHER;
         if (level < 3)
             r->path[level] = MEMBER_OTHER;
         return;
-    case JSON_CLOSE: return;
+    case SCAN_CLOSE: return;
     }
 }
 

@@ -26,7 +26,7 @@ enum state {
     BAD,
 };
 
-_Static_assert(JSON_DEPTH_MAX % 64 == 0 && JSON_DEPTH_MAX <= UINT16_MAX,
+_Static_assert(SCAN_DEPTH_MAX % 64 == 0 && SCAN_DEPTH_MAX <= UINT16_MAX,
                "open containers are bits");
 
 struct cursor {
@@ -49,7 +49,7 @@ static bool is_space(char c)
 static void emit(struct cursor *c, enum json_event event)
 {
     struct json_scan *scan = c->scan;
-    bool has_text = event == JSON_KEY || event == JSON_STRING || event == JSON_SCALAR;
+    bool has_text = event == SCAN_KEY || event == SCAN_STRING || event == SCAN_SCALAR;
     size_t seen = has_text ? scan->text_len : 0;
     bool cut = seen > c->sink->text_size;
     struct json_token token = {
@@ -172,7 +172,7 @@ static void scan_string(struct cursor *c)
     } else if (*stop == '"') {
         flush_surrogate(c);
         c->scan->state = c->scan->key ? COLON : AFTER;
-        emit(c, c->scan->key ? JSON_KEY : JSON_STRING);
+        emit(c, c->scan->key ? SCAN_KEY : SCAN_STRING);
     } else {
         c->scan->state = BAD;
     }
@@ -270,7 +270,7 @@ static void end_scalar(struct cursor *c)
 
     c->scan->state = good ? AFTER : BAD;
     if (good)
-        emit(c, JSON_SCALAR);
+        emit(c, SCAN_SCALAR);
 }
 
 static void scan_scalar(struct cursor *c)
@@ -290,11 +290,11 @@ static void open_container(struct cursor *c, bool object)
     struct json_scan *scan = c->scan;
     unsigned depth = scan->depth;
 
-    if (depth == JSON_DEPTH_MAX) {
+    if (depth == SCAN_DEPTH_MAX) {
         scan->state = BAD;
         return;
     }
-    emit(c, object ? JSON_OBJECT : JSON_ARRAY);
+    emit(c, object ? SCAN_OBJECT : SCAN_ARRAY);
     uint64_t bit = UINT64_C(1) << (depth % 64);
     scan->object[depth / 64] = (scan->object[depth / 64] & ~bit) | (object ? bit : 0);
     scan->depth++;
@@ -311,7 +311,7 @@ static void close_container(struct cursor *c, char bracket)
     }
     scan->depth--;
     scan->state = AFTER;
-    emit(c, JSON_CLOSE);
+    emit(c, SCAN_CLOSE);
 }
 
 static void scan_value(struct cursor *c)

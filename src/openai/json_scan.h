@@ -21,15 +21,15 @@
 extern "C" {
 #endif
 
-#define JSON_DEPTH_MAX 512 /* deeper nesting is an error */
+#define SCAN_DEPTH_MAX 512 /* deeper nesting is an error */
 
 enum json_event {
-    JSON_OBJECT, /* "{" */
-    JSON_ARRAY,  /* "[" */
-    JSON_CLOSE,  /* "}" or "]" */
-    JSON_KEY,
-    JSON_STRING,
-    JSON_SCALAR, /* a number, true, false or null, as written */
+    SCAN_OBJECT, /* "{" */
+    SCAN_ARRAY,  /* "[" */
+    SCAN_CLOSE,  /* "}" or "]" */
+    SCAN_KEY,
+    SCAN_STRING,
+    SCAN_SCALAR, /* a number, true, false or null, as written */
 };
 
 struct json_token {
@@ -50,7 +50,7 @@ struct json_sink {
 
 /* All private. Holds no pointers: may be copied and moved between feeds. */
 struct json_scan {
-    uint64_t object[JSON_DEPTH_MAX / 64]; /* bit d: the container at depth d is an object */
+    uint64_t object[SCAN_DEPTH_MAX / 64]; /* bit d: the container at depth d is an object */
     uint32_t text_len;                    /* of the token in progress, kept or not; saturates */
     uint16_t depth;
     uint16_t surrogate; /* a \uD8xx that waits for its second half */

@@ -70,7 +70,7 @@ static uint8_t find_member(const struct json_token *key)
 
 static bool is_scalar(const struct json_token *value, struct slice text)
 {
-    return value->event == JSON_SCALAR && slice_eq(value->text, text);
+    return value->event == SCAN_SCALAR && slice_eq(value->text, text);
 }
 
 /* 0 for what is no count: a fraction, a string, a number no server would accept. */
@@ -78,14 +78,14 @@ static uint64_t read_count(const struct json_token *value)
 {
     uint64_t count = 0;
 
-    if (value->event != JSON_SCALAR || number_parse(value->text, UINT32_MAX, &count) != STATUS_OK)
+    if (value->event != SCAN_SCALAR || number_parse(value->text, UINT32_MAX, &count) != STATUS_OK)
         return 0;
     return count;
 }
 
 static void read_model(struct peek *peek, const struct json_token *value)
 {
-    bool usable = value->event == JSON_STRING && !value->cut;
+    bool usable = value->event == SCAN_STRING && !value->cut;
 
     peek->model_len =
         slice_copy(usable ? value->text : slice_of(NULL, 0), peek->model, sizeof peek->model);
@@ -101,7 +101,7 @@ static void read_value(struct peek *peek, const struct json_token *value)
     case KIND_STORE: peek->store_false = is_scalar(value, SLICE("false")); break;
     case KIND_BACKGROUND: peek->background = is_scalar(value, SLICE("true")); break;
     case KIND_STREAM_FORMAT:
-        peek->stream_sse = value->event == JSON_STRING && slice_eq(value->text, SLICE("sse"));
+        peek->stream_sse = value->event == SCAN_STRING && slice_eq(value->text, SLICE("sse"));
         break;
     case KIND_MAX_TOKENS: peek->max_output_tokens = read_count(value); break;
     case KIND_N: peek->n = read_count(value); break;
@@ -113,9 +113,9 @@ static void read_value(struct peek *peek, const struct json_token *value)
 /* Inside "prompt": {…}. */
 static void read_prompt(struct peek *peek, const struct json_token *token)
 {
-    if (token->event == JSON_KEY)
+    if (token->event == SCAN_KEY)
         peek->prompt_id = !token->cut && slice_eq(token->text, SLICE("id"));
-    else if (token->event != JSON_CLOSE && peek->prompt_id)
+    else if (token->event != SCAN_CLOSE && peek->prompt_id)
         set_named(peek, !is_scalar(token, SLICE("null")));
 }
 
@@ -124,10 +124,10 @@ static void on_token(void *ctx, const struct json_token *token)
     struct peek *peek = ctx;
 
     if (token->depth == 1) {
-        if (token->event == JSON_KEY) {
+        if (token->event == SCAN_KEY) {
             peek->member = find_member(token);
             peek->prompt_id = false;
-        } else if (token->event != JSON_CLOSE) {
+        } else if (token->event != SCAN_CLOSE) {
             read_value(peek, token);
         }
     } else if (token->depth == 2 && members[peek->member].kind == KIND_PROMPT) {

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 #define PEEK_VALUE_MAX 128            /* longest string value kept; a longer one counts as absent */
-#define PEEK_DEPTH_MAX JSON_DEPTH_MAX /* deeper nesting sets `malformed` */
+#define PEEK_DEPTH_MAX SCAN_DEPTH_MAX /* deeper nesting sets `malformed` */
 
 struct peek {
     /* Results, valid at any time, final after the last byte. When a member occurs twice the last

@@ -167,13 +167,13 @@ static void capture_bytes(struct sse *sse, const char *data, size_t len)
 
 static bool is_null(const struct json_token *value)
 {
-    return value->event == JSON_SCALAR &&
+    return value->event == SCAN_SCALAR &&
            (slice_eq(value->text, SLICE("null")) || slice_eq(value->text, SLICE("false")));
 }
 
 static bool is_empty(const struct json_token *value)
 {
-    return is_null(value) || (value->event == JSON_STRING && value->text.len == 0);
+    return is_null(value) || (value->event == SCAN_STRING && value->text.len == 0);
 }
 
 /* The value of a top-level "error": anything an SDK takes for true. */
@@ -191,7 +191,7 @@ static void read_type(struct piece *piece, const struct json_token *value)
 {
     struct sse *sse = piece->sse;
 
-    if (value->event != JSON_STRING || value->cut)
+    if (value->event != SCAN_STRING || value->cut)
         return;
     enum event_class class = classify(sse->protocol, value->text);
     sse->type_class = (uint8_t) class;
@@ -218,13 +218,13 @@ static void read_top(struct piece *piece, const struct json_token *token)
 {
     struct sse *sse = piece->sse;
 
-    if (token->event == JSON_KEY) {
+    if (token->event == SCAN_KEY) {
         sse->top = (uint8_t)find_top(token);
         if (sse->top == TOP_ERROR)
             capture_start(piece, CAPTURE_MAYBE, SLICE("{\"error\""), token->end);
         return;
     }
-    if (token->event == JSON_CLOSE)
+    if (token->event == SCAN_CLOSE)
         return;
     if (sse->top == TOP_ERROR)
         read_error(piece, token);
@@ -269,17 +269,17 @@ static void read_choice_member(struct sse *sse, const struct json_token *token)
 {
     uint64_t index;
 
-    if (token->event == JSON_KEY) {
+    if (token->event == SCAN_KEY) {
         sse->choice = (uint8_t)find_choice(token);
         sse->delta = DELTA_OTHER;
-    } else if (token->event == JSON_CLOSE) {
+    } else if (token->event == SCAN_CLOSE) {
         return;
     } else if (sse->choice == CHOICE_FINISH && !is_null(token)) {
         sse->choice_done = true;
         mark_content(sse);
     } else if (sse->choice == CHOICE_TEXT && !is_empty(token)) {
         mark_content(sse);
-    } else if (sse->choice == CHOICE_INDEX && token->event == JSON_SCALAR &&
+    } else if (sse->choice == CHOICE_INDEX && token->event == SCAN_SCALAR &&
                number_parse(token->text, CHOICES_MAX - 1, &index) == STATUS_OK) {
         sse->choice_index = (uint8_t)index;
     }
@@ -289,19 +289,19 @@ static void read_choice_member(struct sse *sse, const struct json_token *token)
  * nothing yet: "tool_calls":[] says no more than its absence. */
 static void read_delta(struct sse *sse, const struct json_token *token)
 {
-    if (token->event == JSON_KEY && token->depth == 4)
+    if (token->event == SCAN_KEY && token->depth == 4)
         sse->delta = slice_eq(token->text, SLICE("role")) ? DELTA_ROLE : DELTA_OTHER;
     else if (sse->delta != DELTA_ROLE &&
-             (token->event == JSON_STRING || token->event == JSON_SCALAR) && !is_empty(token))
+             (token->event == SCAN_STRING || token->event == SCAN_SCALAR) && !is_empty(token))
         mark_content(sse);
 }
 
 /* {"choices":[{"delta":{…}}]}: depth 1, 2, 3, 4. */
 static void read_choices(struct sse *sse, const struct json_token *token)
 {
-    if (token->depth == 2 && token->event == JSON_OBJECT)
+    if (token->depth == 2 && token->event == SCAN_OBJECT)
         begin_choice(sse);
-    else if (token->depth == 2 && token->event == JSON_CLOSE)
+    else if (token->depth == 2 && token->event == SCAN_CLOSE)
         end_choice(sse);
     else if (token->depth == 3)
         read_choice_member(sse, token);

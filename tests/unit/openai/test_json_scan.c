@@ -21,8 +21,8 @@ struct trace {
 
 static void on_token(void *ctx, const struct json_token *token)
 {
-    static const char letters[] = {[JSON_OBJECT] = 'o', [JSON_ARRAY] = 'a',  [JSON_CLOSE] = 'c',
-                                   [JSON_KEY] = 'k',    [JSON_STRING] = 's', [JSON_SCALAR] = 'v'};
+    static const char letters[] = {[SCAN_OBJECT] = 'o', [SCAN_ARRAY] = 'a',  [SCAN_CLOSE] = 'c',
+                                   [SCAN_KEY] = 'k',    [SCAN_STRING] = 's', [SCAN_SCALAR] = 'v'};
     struct trace *t = ctx;
     int n = snprintf(t->out + t->len, sizeof t->out - t->len, "%u%c%.*s%s ", token->depth,
                      letters[token->event], (int)token->text.len,

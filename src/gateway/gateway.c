@@ -129,7 +129,7 @@ static enum status open_workers(struct gateway *g, struct buffer *reason)
 
     /* SO_REUSEPORT would let a second gateway of the same user share the port silently: ask for it
      * once without. */
-    if (port && !server_port_free(g->settings->listen.host, port)) {
+    if (port && !listener_port_free(g->settings->listen.host, port)) {
         explain_listen(g->settings, STATUS_IN_USE, reason);
         return STATUS_IN_USE;
     }

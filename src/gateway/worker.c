@@ -7,7 +7,6 @@
 #include "gateway/respond.h"
 #include "gateway/router.h"
 
-
 static struct worker *of_loop(uv_handle_t *handle)
 {
     return container_of(handle->loop, struct worker, loop.uv);

@@ -45,7 +45,7 @@ static enum status explain(struct buffer *reason, enum status status, const char
 
 static enum status listen_checked(struct server *server, const char *host, uint16_t port)
 {
-    if (port != 0 && !server_port_free(host, port))
+    if (port != 0 && !listener_port_free(host, port))
         return STATUS_IN_USE;
     return server_listen(server, host, port);
 }
@@ -133,7 +133,7 @@ static enum status open_control(struct mock *mock, const char *address, struct b
     if (!mock_parse_address(address, host, &port))
         return explain(reason, STATUS_INVALID, address,
                        "expected ADDRESS:PORT, such as 127.0.0.1:0");
-    enum status status = port && !server_port_free(host, port)
+    enum status status = port && !listener_port_free(host, port)
                              ? STATUS_IN_USE
                              : control_new(mock, host, port, &mock->control);
     return status == STATUS_OK ? STATUS_OK : explain(reason, status, address, status_text(status));

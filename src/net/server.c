@@ -10,26 +10,11 @@
  * a request completes and ignored if it fires meanwhile, because moving a timer later is cheaper
  * than stopping and starting it (net/wheel.h).
  */
-#include "net/server.h"
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/number.h"
-
-enum server_state { SERVER_WAITING, SERVER_HEAD, SERVER_REQUEST, SERVER_CLOSING };
-
-enum {
-    ACCEPTS_A_TURN = 64,   /* accepted before other events have their turn */
-    ACCEPT_PAUSE_MS = 100, /* when descriptors have run out */
-    REPLY_HEAD_MAX = 512,  /* status line and the fields made here */
-};
+#include "net/server_inner.h"
 
 static void feed(struct server_conn *s, char *data, size_t len);
 
@@ -52,8 +37,7 @@ static void close_conn(struct server_conn *s)
     conn_close(&s->conn);
 }
 
-/* Closes once everything written has gone out. */
-static void finish_conn(struct server_conn *s)
+void server_finish_conn(struct server_conn *s)
 {
     s->state = SERVER_CLOSING;
     net_timer_stop(s->server->loop, &s->timer);
@@ -64,7 +48,7 @@ static void finish_conn(struct server_conn *s)
 static void leave(struct server_conn *s)
 {
     if (conn_queued(&s->conn))
-        finish_conn(s);
+        server_finish_conn(s);
     else
         close_conn(s);
 }
@@ -326,10 +310,26 @@ static void timer_fired(struct wheel_timer *timer)
     }
 }
 
-/* ---- accepting --------------------------------------------------------------------------- */
-
-static void take_connection(struct server *server, int fd)
+void server_next_request(struct server_conn *s)
 {
+    s->state = SERVER_WAITING;
+    if (s->server->draining && s->pipelined.len == 0) {
+        server_finish_conn(s);
+        return;
+    }
+    s->paused = false;
+    set_reading(s);
+    arm_timer(s);
+    if (s->pipelined.len && !s->feeding && !must_wait(s)) /* else conn_drained goes on */
+        feed_pipelined(s);
+}
+
+/* ---- the server ------------------------------------------------------------------------- */
+
+static void take_connection(struct listener *listener, int fd)
+{
+    struct server *server = container_of(listener, struct server, listener);
+
     if (server->conn_count >= server->limits.max_connections) {
         close(fd);
         return;
@@ -354,82 +354,6 @@ static void take_connection(struct server *server, int fd)
     net_timer_start(server->loop, &s->timer, server->limits.head_timeout_ms);
 }
 
-static void listener_ready(uv_poll_t *poll, int status, int events);
-
-static void accept_again(struct wheel_timer *timer)
-{
-    struct server *server = container_of(timer, struct server, accept_pause);
-    if (server->listener)
-        (void)uv_poll_start(server->listener, UV_READABLE, listener_ready);
-}
-
-static void listener_ready(uv_poll_t *poll, int status, int events)
-{
-    struct server *server = poll->data;
-    (void)status;
-    (void)events;
-
-    for (int i = 0; i < ACCEPTS_A_TURN && server->listener; i++) {
-        int fd = accept4(server->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            take_connection(server, fd);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            (void)uv_poll_stop(poll);
-            net_timer_start(server->loop, &server->accept_pause, ACCEPT_PAUSE_MS);
-            return;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return;
-        } /* else: that client is gone already; the next one */
-    }
-}
-
-/* Fills a numeric address; its length, or 0. */
-static socklen_t parse_address(const char *host, uint16_t port, struct sockaddr_storage *ret)
-{
-    struct sockaddr_in *v4 = (void *)ret;
-    struct sockaddr_in6 *v6 = (void *)ret;
-
-    memset(ret, 0, sizeof *ret);
-    if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons(port);
-        return sizeof *v4;
-    }
-    if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons(port);
-        return sizeof *v6;
-    }
-    return 0;
-}
-
-static enum status bind_listener(int fd, const struct sockaddr_storage *address, socklen_t len)
-{
-    int on = 1;
-
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
-        return STATUS_IO;
-    if (bind(fd, (const struct sockaddr *)address, len) != 0)
-        return errno == EADDRINUSE      ? STATUS_IN_USE
-               : errno == EADDRNOTAVAIL ? STATUS_INVALID
-                                        : STATUS_IO;
-    return listen(fd, SERVER_BACKLOG) == 0 ? STATUS_OK
-           : errno == EADDRINUSE           ? STATUS_IN_USE
-                                           : STATUS_IO;
-}
-
-static uint16_t bound_port(int fd)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-
-    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        return 0;
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
-}
-
 void server_init(struct server *server, struct net_loop *loop, const struct server_ops *ops,
                  const struct server_limits *limits, struct tls_context *tls, void *user)
 {
@@ -439,87 +363,24 @@ void server_init(struct server *server, struct net_loop *loop, const struct serv
     server->limits = *limits;
     server->tls = tls;
     server->user = user;
-    server->listen_fd = -1;
     server->date_s = -1;
     list_init(&server->conns);
-    wheel_timer_init(&server->accept_pause, accept_again);
-}
-
-static void free_listener(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-/* The handle is on the heap because it outlives server_unlisten by a turn of the loop. */
-static enum status watch_listener(struct server *server, int fd)
-{
-    uv_poll_t *listener = malloc(sizeof *listener);
-
-    if (!listener)
-        return STATUS_NO_MEMORY;
-    if (uv_poll_init(&server->loop->uv, listener, fd) != 0) {
-        free(listener);
-        return STATUS_IO;
-    }
-    listener->data = server;
-    if (uv_poll_start(listener, UV_READABLE, listener_ready) != 0) {
-        uv_close((uv_handle_t *)listener, free_listener);
-        return STATUS_IO;
-    }
-    server->listener = listener;
-    return STATUS_OK;
+    listener_init(&server->listener, loop, take_connection);
 }
 
 enum status server_listen(struct server *server, const char *host, uint16_t port)
 {
-    struct sockaddr_storage address;
-    socklen_t len = parse_address(host, port, &address);
-    if (!len)
-        return STATUS_INVALID;
-
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return STATUS_IO;
-    enum status status = bind_listener(fd, &address, len);
-    if (status == STATUS_OK)
-        status = watch_listener(server, fd);
-    if (status != STATUS_OK) {
-        close(fd);
-        return status;
-    }
-    server->listen_fd = fd;
-    server->port = bound_port(fd);
-    return STATUS_OK;
-}
-
-bool server_port_free(const char *host, uint16_t port)
-{
-    struct sockaddr_storage address;
-    socklen_t len = parse_address(host, port, &address);
-    int on = 1, fd = len ? socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
-
-    if (fd < 0)
-        return true; /* server_listen will say what is wrong */
-    bool is_free = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-                   bind(fd, (const struct sockaddr *)&address, len) == 0 || errno != EADDRINUSE;
-    close(fd);
-    return is_free;
+    return listener_open(&server->listener, host, port);
 }
 
 uint16_t server_port(const struct server *server)
 {
-    return server->port;
+    return server->listener.port;
 }
 
 void server_unlisten(struct server *server)
 {
-    if (!server->listener)
-        return;
-    net_timer_stop(server->loop, &server->accept_pause);
-    uv_close((uv_handle_t *)server->listener, free_listener);
-    server->listener = NULL;
-    close(server->listen_fd);
-    server->listen_fd = -1;
+    listener_close(&server->listener);
 }
 
 void server_drain(struct server *server)
@@ -550,253 +411,6 @@ void server_close_all(struct server *server)
             request_gone(s);
         close_conn(s);
     }
-}
-
-/* ---- answering --------------------------------------------------------------------------- */
-
-static const char *reason_phrase(int status)
-{
-    switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 508: return "Loop Detected";
-    default: return "Status";
-    }
-}
-
-/* RFC 9110 §6.6.1: made once a second. */
-static const char *date_value(struct server *server)
-{
-    int64_t now_s = net_now_ns(server->loop) / 1000000000;
-
-    if (now_s != server->date_s) {
-        time_t wall = (time_t)(net_wall_ms() / 1000);
-        struct tm tm;
-        gmtime_r(&wall, &tm);
-        /* The program never sets a locale, so the names are English. */
-        strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-        server->date_s = now_s;
-    }
-    return server->date;
-}
-
-static bool status_has_body(int status)
-{
-    return status != 204 && status != 304 && status / 100 != 1;
-}
-
-struct head_text {
-    char text[REPLY_HEAD_MAX];
-    size_t len;
-};
-
-static void put(struct head_text *h, struct slice s)
-{
-    if (s.len == 0 || s.len > sizeof h->text - h->len)
-        return; /* too long cannot be: all that is put is short and counted in REPLY_HEAD_MAX */
-    memcpy(h->text + h->len, s.ptr, s.len);
-    h->len += s.len;
-}
-
-static void put_number(struct head_text *h, uint64_t value)
-{
-    char digits[NUMBER_FORMAT_MAX];
-    put(h, slice_of(digits, number_format(value, digits)));
-}
-
-/* Content-Length, or chunked, or the end of the connection. */
-static void put_framing(struct server_conn *s, struct head_text *h, int status, int64_t length)
-{
-    s->chunked = s->to_end = false;
-    s->no_body = s->head_request || !status_has_body(status);
-    if (!status_has_body(status))
-        return;
-    if (length >= 0) {
-        put(h, SLICE("\r\nContent-Length: "));
-        put_number(h, (uint64_t)length);
-    } else if (s->http10) {
-        s->to_end = true;
-        s->keep_alive = false;
-    } else {
-        s->chunked = true;
-        put(h, SLICE("\r\nTransfer-Encoding: chunked"));
-    }
-}
-
-static void put_connection(struct server_conn *s, struct head_text *h)
-{
-    if (!s->keep_alive)
-        put(h, SLICE("\r\nConnection: close"));
-    else if (s->http10)
-        put(h, SLICE("\r\nConnection: keep-alive"));
-}
-
-/* Answers gather in the loop's cork until their turn ends: head, body and end leave as one. */
-static void gather(struct server_conn *s)
-{
-    if (!s->corked)
-        conn_cork(&s->conn);
-    s->corked = true;
-}
-
-static void send_gathered(struct server_conn *s)
-{
-    if (s->corked)
-        conn_uncork(&s->conn);
-    s->corked = false;
-}
-
-static void write_parts(struct server_conn *s, const struct iovec *parts, int count)
-{
-    conn_write(&s->conn, parts, count, 0);
-}
-
-void server_reply_head(struct server_conn *s, int status, struct slice fields,
-                       int64_t content_length)
-{
-    struct head_text h = {.len = 0};
-
-    if (s->state != SERVER_REQUEST)
-        return;
-    if (!s->request_complete || s->server->draining)
-        s->keep_alive = false;
-    put(&h, SLICE("HTTP/1.1 "));
-    put_number(&h, (uint64_t)status);
-    put(&h, SLICE(" "));
-    put(&h, slice_str(reason_phrase(status)));
-    put(&h, SLICE("\r\nDate: "));
-    put(&h, slice_str(date_value(s->server)));
-    put_framing(s, &h, status, content_length);
-    put_connection(s, &h);
-    put(&h, SLICE("\r\n"));
-
-    struct iovec parts[3] = {{h.text, h.len},
-                             {(void *)(uintptr_t)fields.ptr, fields.len},
-                             {(void *)(uintptr_t) "\r\n", 2}};
-    gather(s);
-    write_parts(s, parts, 3);
-    s->replied = true;
-}
-
-void server_reply_body(struct server_conn *s, const char *data, size_t len)
-{
-    if (s->state != SERVER_REQUEST || s->no_body || len == 0)
-        return;
-    gather(s);
-    if (!s->chunked) {
-        write_parts(s, &(struct iovec){(void *)(uintptr_t)data, len}, 1);
-        return;
-    }
-    char size[24];
-    int size_len = snprintf(size, sizeof size, "%zx\r\n", len);
-    struct iovec parts[3] = {
-        {size, (size_t)size_len}, {(void *)(uintptr_t)data, len}, {(void *)(uintptr_t) "\r\n", 2}};
-    write_parts(s, parts, 3);
-}
-
-/* After an answer: the next request, or the end. */
-static void next_request(struct server_conn *s)
-{
-    s->state = SERVER_WAITING;
-    if (s->server->draining && s->pipelined.len == 0) {
-        finish_conn(s);
-        return;
-    }
-    s->paused = false;
-    set_reading(s);
-    arm_timer(s);
-    if (s->pipelined.len && !s->feeding && !must_wait(s)) /* else conn_drained goes on */
-        feed_pipelined(s);
-}
-
-void server_reply_end(struct server_conn *s)
-{
-    if (s->state != SERVER_REQUEST)
-        return;
-    if (s->chunked && !s->no_body)
-        write_parts(s, &(struct iovec){(void *)(uintptr_t) "0\r\n\r\n", 5}, 1);
-    send_gathered(s);
-    s->server->request_count--;
-    s->user = NULL;
-    if (s->keep_alive && s->request_complete)
-        next_request(s);
-    else
-        finish_conn(s);
-}
-
-void server_reply(struct server_conn *s, int status, struct slice fields, struct slice body)
-{
-    server_reply_head(s, status, fields, (int64_t)body.len);
-    server_reply_body(s, body.ptr, body.len);
-    server_reply_end(s);
-}
-
-void server_flush(struct server_conn *s)
-{
-    send_gathered(s);
-}
-
-void server_continue(struct server_conn *s)
-{
-    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (s->state == SERVER_REQUEST && !s->replied && !s->http10)
-        write_parts(s, &(struct iovec){(void *)(uintptr_t)text, sizeof text - 1}, 1);
-}
-
-/* The owner ends a request without its answer's end. */
-static bool drop_request(struct server_conn *s)
-{
-    if (s->state != SERVER_REQUEST)
-        return false;
-    s->server->request_count--;
-    s->user = NULL;
-    s->state = SERVER_CLOSING;
-    net_timer_stop(s->server->loop, &s->timer);
-    return true;
-}
-
-void server_abort(struct server_conn *s)
-{
-    if (!drop_request(s))
-        return;
-    send_gathered(s);
-    if (s->to_end && s->replied)
-        conn_reset(&s->conn);
-    else
-        conn_finish(&s->conn);
-}
-
-void server_reset(struct server_conn *s)
-{
-    if (drop_request(s))
-        conn_reset(&s->conn);
-}
-
-void server_raw(struct server_conn *s, const char *data, size_t len)
-{
-    if (s->state != SERVER_REQUEST)
-        return;
-    s->replied = true;
-    write_parts(s, &(struct iovec){(void *)(uintptr_t)data, len}, 1);
 }
 
 size_t server_queued(const struct server_conn *s)

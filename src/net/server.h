@@ -28,6 +28,7 @@
 
 #include "net/conn.h"
 #include "net/http1.h"
+#include "net/listener.h"
 #include "net/tls.h"
 
 #ifdef __cplusplus
@@ -35,7 +36,6 @@ extern "C" {
 #endif
 
 #define SERVER_PIPELINE_MAX 65536 /* bytes buffered behind the current request */
-#define SERVER_BACKLOG      4096
 
 struct server_conn;
 struct server;
@@ -66,11 +66,8 @@ struct server {
     struct server_limits limits;
     struct tls_context *tls; /* NULL = plain HTTP */
     void *user;
-    uv_poll_t *listener; /* NULL = not listening */
-    int listen_fd;       /* -1 = not listening */
-    uint16_t port;
-    struct wheel_timer accept_pause; /* out of descriptors: accepting again when it fires */
-    char date[32];                   /* the Date field's value of second `date_s` */
+    struct listener listener;
+    char date[32]; /* the Date field's value of second `date_s` */
     int64_t date_s;
     struct list conns; /* every open server_conn */
     uint32_t conn_count;
@@ -112,9 +109,6 @@ void server_init(struct server *server, struct net_loop *loop, const struct serv
 NODISCARD
 enum status server_listen(struct server *server, const char *host, uint16_t port);
 uint16_t server_port(const struct server *server);
-
-/* Whether nobody listens on this address yet: SO_REUSEPORT alone would not tell. */
-bool server_port_free(const char *host, uint16_t port);
 
 /* Stops accepting; connections live on. Listening again is allowed, at once. */
 void server_unlisten(struct server *server);

@@ -3,6 +3,9 @@
 # Modules of src/ without a test program of the same stem.
 UNTESTED = {
     "cli/cmd_mock": "the process: tests/unit/mock/test_process.py",
+    "net/conn_out": "tests/unit/net/test_conn.c",
+    "net/listener": "tests/unit/net/test_server.c",
+    "net/server_reply": "tests/unit/net/test_server.c",
     "mock/control": "sockets: tests/unit/mock/test_process.py",
     "mock/exchange": "sockets: tests/unit/mock/test_process.py",
     "mock/mock": "sockets: tests/unit/mock/test_process.py",

@@ -768,7 +768,7 @@ static void listens_again(void **state)
     (void)state;
     uint16_t port = server_port(&owner.server);
     struct end *old = client();
-    assert_false(server_port_free("127.0.0.1", port));
+    assert_false(listener_port_free("127.0.0.1", port));
     server_unlisten(&owner.server);
     server_unlisten(&owner.server);
     assert_int_equal(server_listen(&owner.server, "127.0.0.1", port), STATUS_OK);

@@ -13,7 +13,7 @@
 #include "net/dial.h"
 
 enum {
-    SWEEP_MS = 10000, /* how often idle connections are looked over */
+    SWEEPS = 6, /* idle connections are looked over so many times while they may idle */
 };
 
 struct upstream_conn {
@@ -29,6 +29,7 @@ struct upstream_conn {
     bool served;    /* has answered a request before */
     bool got_bytes; /* of the current answer */
     bool keep;      /* the peer will take another request */
+    bool finished;  /* the whole answer is here */
     bool paused;    /* the caller wants no bytes now */
     bool closing;
 };
@@ -88,6 +89,7 @@ static void fail(struct upstream_conn *uc, enum status status)
     close_conn(uc);
     if (again) {
         call->replayed = true;
+        call->sent = false;
         u->replayed++;
         if (dial_for(u, call) == STATUS_OK)
             return;
@@ -104,7 +106,7 @@ static void make_idle(struct upstream_conn *uc)
     list_remove(&uc->node);
     list_push(&u->idle, &uc->node);
     if (u->idle_count++ == 0)
-        net_timer_start(u->loop, &u->sweep, SWEEP_MS);
+        net_timer_start(u->loop, &u->sweep, u->idle_keep_ms / SWEEPS);
     if (u->idle_count > UPSTREAM_IDLE_MAX) {
         u->idle_count--;
         close_conn(container_of(u->idle.prev, struct upstream_conn, node));
@@ -114,7 +116,7 @@ static void make_idle(struct upstream_conn *uc)
 static void sweep_fired(struct wheel_timer *timer)
 {
     struct upstream *u = container_of(timer, struct upstream, sweep);
-    int64_t oldest = net_now_ns(u->loop) - (int64_t)UPSTREAM_IDLE_MS * 1000000;
+    int64_t oldest = net_now_ns(u->loop) - u->idle_keep_ms * 1000000;
 
     while (!list_empty(&u->idle)) {
         struct upstream_conn *uc = container_of(u->idle.prev, struct upstream_conn, node);
@@ -124,7 +126,7 @@ static void sweep_fired(struct wheel_timer *timer)
         close_conn(uc);
     }
     if (u->idle_count)
-        net_timer_start(u->loop, &u->sweep, SWEEP_MS);
+        net_timer_start(u->loop, &u->sweep, u->idle_keep_ms / SWEEPS);
 }
 
 /* ---- sending ----------------------------------------------------------------------------- */
@@ -162,8 +164,9 @@ static void send_step(struct upstream_conn *uc)
 /* A body larger than the socket takes is fed as it drains, never copied whole. */
 static void send_more(struct upstream_conn *uc)
 {
-    while (uc->call && !all_sent(uc) && conn_queued(&uc->conn) < CONN_HIGH_WATER &&
-           uc->conn.state == CONN_OPEN)
+    /* At the mark itself too: `drained` follows only when it was passed. */
+    while (uc->call && !all_sent(uc) && conn_queued(&uc->conn) <= CONN_HIGH_WATER &&
+           uc->conn.state == CONN_OPEN && !uc->conn.broken)
         send_step(uc);
 }
 
@@ -171,7 +174,7 @@ static void begin_request(struct upstream_conn *uc)
 {
     uc->part_index = 0;
     uc->part_sent = 0;
-    uc->got_bytes = false;
+    uc->got_bytes = uc->finished = false;
     http_reader_expect_no_body(&uc->reader, uc->call->head_request);
     net_timer_start(uc->upstream->loop, &uc->timer, uc->upstream->timeouts.first_byte_ms);
     send_more(uc);
@@ -207,14 +210,23 @@ static enum status on_body(struct http_reader *reader, const char *data, size_t 
     return still(uc, call);
 }
 
+/* Only noted: what follows in the same read decides whether the connection is kept, and `complete`
+ * may begin the next call at once. */
 static enum status on_complete(struct http_reader *reader)
 {
-    struct upstream_conn *uc = of_reader(reader);
-    struct upstream_call *call = uc->call;
-    bool keep = uc->keep && all_sent(uc) && conn_queued(&uc->conn) == 0 &&
-                uc->conn.state == CONN_OPEN && !uc->upstream->stopping;
+    of_reader(reader)->finished = true;
+    return STATUS_OK;
+}
 
-    (void)detach(uc);
+static const struct http_reader_ops reader_ops = {on_head, on_body, on_complete};
+
+/* The whole answer is here: the connection is put away and the call ends. */
+static void finish_call(struct upstream_conn *uc, bool keep)
+{
+    keep = keep && uc->keep && all_sent(uc) && conn_queued(&uc->conn) == 0 &&
+           uc->conn.state == CONN_OPEN && !uc->upstream->stopping;
+    struct upstream_call *call = detach(uc);
+
     if (keep) {
         uc->served = true;
         uc->paused = false;
@@ -224,10 +236,13 @@ static enum status on_complete(struct http_reader *reader)
         close_conn(uc);
     }
     call->ops->complete(call);
-    return keep ? STATUS_OK : STATUS_CANCELLED;
 }
 
-static const struct http_reader_ops reader_ops = {on_head, on_body, on_complete};
+static void close_idle(struct upstream_conn *uc)
+{
+    uc->upstream->idle_count--;
+    close_conn(uc);
+}
 
 static void conn_received(struct conn *conn, char *data, size_t len)
 {
@@ -237,32 +252,24 @@ static void conn_received(struct conn *conn, char *data, size_t len)
 
     if (uc->closing)
         return;
-    if (!call) { /* bytes on an idle connection */
-        uc->upstream->idle_count--;
-        close_conn(uc);
+    if (!call) { /* bytes nobody asked for */
+        close_idle(uc);
         return;
     }
     uc->got_bytes = true;
     enum status status = http_reader_feed(&uc->reader, data, len, &used);
-    if (uc->closing)
+    if (uc->closing) /* cancelled */
         return;
-    if (uc->call != call) { /* complete; more than the answer makes the connection suspect */
-        if (used < len && !uc->call) {
-            uc->upstream->idle_count--;
-            close_conn(uc);
-        }
-        return;
-    }
-    if (status == STATUS_OK && used < len)
-        status =
-            STATUS_PROTOCOL; /* a new request is under way already, and these bytes precede it */
     if (status != STATUS_OK) {
         fail(uc, status);
         return;
     }
-    net_timer_start(uc->upstream->loop, &uc->timer,
-                    call->answered ? uc->upstream->timeouts.idle_ms
-                                   : uc->upstream->timeouts.first_byte_ms);
+    if (uc->finished) { /* more than the answer makes the connection suspect */
+        finish_call(uc, used == len);
+        return;
+    }
+    if (call->answered)
+        net_timer_start(uc->upstream->loop, &uc->timer, uc->upstream->timeouts.idle_ms);
     if (call->ops->flush)
         call->ops->flush(call);
 }
@@ -270,24 +277,22 @@ static void conn_received(struct conn *conn, char *data, size_t len)
 static void conn_ended(struct conn *conn, enum status status)
 {
     struct upstream_conn *uc = of_conn(conn);
-    struct upstream_call *call = uc->call;
 
     if (uc->closing)
         return;
-    if (!call) {
-        uc->upstream->idle_count--;
-        close_conn(uc);
+    if (!uc->call) {
+        close_idle(uc);
         return;
     }
-    uc->keep = false;
     if (status == STATUS_EOF && uc->got_bytes) {
-        status = http_reader_end(&uc->reader); /* may complete a close-delimited answer */
-        if (uc->call != call)
+        /* May complete an answer delimited by closing. */
+        enum status end = http_reader_end(&uc->reader);
+        if (end == STATUS_OK && uc->finished) {
+            finish_call(uc, false);
             return;
-        if (status == STATUS_OK)
-            status = STATUS_EOF;
+        }
     }
-    fail(uc, status == STATUS_CANCELLED ? STATUS_EOF : status);
+    fail(uc, status);
 }
 
 static void conn_opened(struct conn *conn, enum status status)
@@ -305,8 +310,12 @@ static void conn_opened(struct conn *conn, enum status status)
 static void conn_drained(struct conn *conn)
 {
     struct upstream_conn *uc = of_conn(conn);
-    if (uc->call)
-        send_more(uc);
+
+    if (!uc->call)
+        return;
+    if (!uc->call->answered && !all_sent(uc)) /* the wait for an answer begins with the last byte */
+        net_timer_start(uc->upstream->loop, &uc->timer, uc->upstream->timeouts.first_byte_ms);
+    send_more(uc);
 }
 
 static void conn_closed(struct conn *conn)
@@ -401,10 +410,14 @@ void upstream_pause(struct upstream_call *call)
 
 void upstream_resume(struct upstream_call *call)
 {
-    if (call->conn && call->conn->paused) {
-        call->conn->paused = false;
-        conn_read_start(&call->conn->conn);
-    }
+    struct upstream_conn *uc = call->conn;
+
+    if (!uc || !uc->paused)
+        return;
+    uc->paused = false;
+    conn_read_start(&uc->conn);
+    if (call->answered) /* the silence before was ours */
+        net_timer_start(uc->upstream->loop, &uc->timer, uc->upstream->timeouts.idle_ms);
 }
 
 bool upstream_release_request(struct upstream_call *call)
@@ -432,6 +445,7 @@ enum status upstream_init(struct upstream *u, struct net_loop *loop, const char 
     u->port = port;
     u->tls = tls;
     u->timeouts = *timeouts;
+    u->idle_keep_ms = UPSTREAM_IDLE_MS;
     list_init(&u->idle);
     list_init(&u->busy);
     wheel_timer_init(&u->sweep, sweep_fired);

@@ -12,7 +12,8 @@
  * - a connection that is reset before any byte of the answer, and had served before, was stale: the
  *   request is sent once more on a fresh connection, unseen;
  * - the request's bytes are borrowed until the call ends: they are read again for such a replay;
- * - a connection goes back to the idle list only after a whole answer that allows it.
+ * - a connection goes back to the idle list only after a whole answer that allows it, when no byte
+ *   came behind that; it is there before `complete` is called.
  */
 #ifndef SPAREKEY_NET_UPSTREAM_H
 #define SPAREKEY_NET_UPSTREAM_H
@@ -62,7 +63,8 @@ struct upstream {
     uint16_t port;
     struct tls_context *tls; /* borrowed; NULL = plain */
     struct upstream_timeouts timeouts;
-    struct list idle; /* newest first */
+    int64_t idle_keep_ms; /* UPSTREAM_IDLE_MS; may be changed after upstream_init */
+    struct list idle;     /* newest first */
     struct list busy;
     struct wheel_timer sweep; /* closes connections that idled too long */
     bool stopping;
@@ -92,7 +94,7 @@ struct upstream_call {
     bool head_request; /* method HEAD: the answer has no body */
     bool secret;       /* the bytes hold a secret: copies are wiped */
     bool answered;     /* a head has arrived */
-    bool sent;         /* some byte of the request was given to a socket */
+    bool sent; /* some byte of the request was given to a socket (not counting a stale one) */
     bool replayed;
 };
 

@@ -139,6 +139,10 @@ static void options_from(const struct settings *settings, struct pool_options *o
     options->fallback_enabled = settings->fallback_enabled;
     options->rotation_enabled = settings->rotation_enabled;
     options->proof_wait_ns = settings->proof_wait_ms * 1000000;
+    options->max_wait_ns = settings->max_wait_ms * 1000000;
+    options->queue_max = settings->max_waiting;
+    options->affinity = settings->prompt_affinity;
+    options->probe_interval_ns = settings->health_interval_ms * 1000000;
 }
 
 static enum status build_specs(struct keyring *ring, const struct settings *settings,

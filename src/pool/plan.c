@@ -457,6 +457,19 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
     return hear_failure(plan, verdict, evidence, now_ns);
 }
 
+void plan_limits(struct plan *plan, const struct limit_report *report, int64_t now_ns)
+{
+    (void)plan;
+    (void)report;
+    (void)now_ns;
+}
+
+void plan_usage(struct plan *plan, int64_t tokens)
+{
+    (void)plan;
+    (void)tokens;
+}
+
 void plan_proven(struct plan *plan, int64_t now_ns)
 {
     (void)now_ns;

@@ -41,6 +41,31 @@ struct plan_request {
     bool opaque;         /* unknown endpoint: never replayed once bytes were sent */
     struct slice model;  /* only hashed; empty when the request names none */
     int64_t deadline_ns; /* no attempt starts after this */
+    int64_t tokens;      /* estimate of what it will be charged: characters / 4 + maximum output * n
+                            (0 = unknown or not charged) */
+    uint32_t images;     /* images it asks for, where images are what is limited */
+    uint64_t affinity;   /* hash of prompt_cache_key or of the prompt's prefix; 0 = none */
+};
+
+/* What x-ratelimit-{limit,remaining,reset}-* of one answer said, in the order of
+ * enum limit_dimension (openai/hints.h). -1 where unknown. The first two and the images are the
+ * organisation's buckets for the model, the others the project's. */
+enum report_dimension {
+    REPORT_REQUESTS,
+    REPORT_TOKENS,
+    REPORT_PROJECT_REQUESTS,
+    REPORT_PROJECT_TOKENS,
+    REPORT_IMAGES,
+    REPORT_DIMENSIONS
+};
+
+struct limit_reading {
+    int64_t limit, remaining;
+    int64_t reset_ns; /* until completely full */
+};
+
+struct limit_report {
+    struct limit_reading readings[REPORT_DIMENSIONS];
 };
 
 enum plan_action {
@@ -126,6 +151,14 @@ void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step);
  * before; false: nothing needs to be kept. `evidence` may be NULL on success. */
 bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct evidence *evidence,
                int64_t now_ns);
+
+/* What the head of the answer of the attempt in flight said about limits. Call it for every answer
+ * with a head, also when it says nothing (every field -1), after pool_learn and before plan_hear
+ * or plan_proven. Contradictions count as unknown. Ignored when nothing is in flight. */
+void plan_limits(struct plan *plan, const struct limit_report *report, int64_t now_ns);
+
+/* The tokens that the attempt in flight really used (`usage` of its answer). Before plan_hear. */
+void plan_usage(struct plan *plan, int64_t tokens);
 
 /* Success was certain before the end (a stream has begun to flow to the caller): closes half-open
  * breakers and counts the proof now; plan_hear still follows at the end. Idempotent. */

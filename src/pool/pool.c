@@ -17,6 +17,11 @@ void pool_options_init(struct pool_options *options)
         .seed = 1,
         .proof_wait_ns = INT64_C(300) * 1000000,
         .lease_ns = INT64_C(600) * 1000000000,
+        .max_wait_ns = INT64_C(20) * 1000000000,
+        .queue_max = 1024,
+        .retry_percent = 10,
+        .retry_floor = 10,
+        .ramp_ns = INT64_C(5) * 1000000000,
     };
 }
 
@@ -205,4 +210,10 @@ void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key
     };
     if (b)
         view_breaker(b, now_ns, ret_view);
+}
+
+size_t pool_waiting(const struct pool *pool)
+{
+    (void)pool;
+    return 0;
 }

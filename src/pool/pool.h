@@ -39,7 +39,13 @@ extern "C" {
 typedef uint32_t key_id;
 #define KEY_NONE UINT32_MAX
 
-enum strategy { STRATEGY_PRIMARY_FIRST, STRATEGY_ROUND_ROBIN };
+enum strategy {
+    STRATEGY_PRIMARY_FIRST,
+    STRATEGY_ROUND_ROBIN,
+    STRATEGY_WEIGHTED,     /* turns in proportion to the keys' weights */
+    STRATEGY_LEAST_LOADED, /* the fewest requests in flight, by weight */
+    STRATEGY_HEADROOM,     /* the largest share of its accounts' buckets left */
+};
 
 struct pool_options {
     enum strategy strategy;
@@ -49,9 +55,26 @@ struct pool_options {
     int64_t proof_wait_ns; /* how long requests wait for the first answer ever of an unproven key,
                               so that a dead one is asked once and not once per caller (0 = off) */
     int64_t lease_ns;      /* a half-open lease not returned by then has expired */
+
+    int64_t max_wait_ns; /* how long one request waits, in all, for keys that cool down or are out
+                                  of headroom (0 = it is refused at once) */
+    uint32_t queue_max;  /* requests that wait so, for each kind of request (model, family,
+                                  stream); one more is refused at once */
+    uint32_t retry_percent;    /* share of the requests of the last RETRY_WINDOW_NS that may be
+                                  tried again because the service failed, … */
+    uint32_t retry_floor;      /* … but always so many */
+    bool affinity;             /* requests of one affinity prefer one organisation */
+    int64_t probe_interval_ns; /* between two free probes of one key (0 = no probes: what a free
+                                  probe could prove, a real request does) */
+    int64_t ramp_ns;           /* after a limit or quota recovered, traffic returns within this
+                                  (0 = at once) */
 };
 
-/* Sensible values: primary-first, fallback and rotation on, seed 1, 300 ms proof, 600 s lease. */
+/* The window of the retry budget. */
+#define RETRY_WINDOW_NS (INT64_C(10) * 1000000000)
+
+/* Sensible values: primary-first, fallback and rotation on, seed 1, 300 ms proof, 600 s lease;
+ * 20 s and 1024 waiting; 10 % and at least 10 retries; no affinity, no probes; 5 s ramp. */
 void pool_options_init(struct pool_options *options);
 
 /* One key as configured. Strings are copied. The primary is the first of the array. */
@@ -60,7 +83,12 @@ struct key_spec {
     uint32_t service;  /* index of its base URL, small */
     struct slice organization; /* configured owner; empty = to be learned */
     struct slice project;
-    uint64_t cookie; /* the caller's own handle, given back by pool_key_cookie */
+    uint64_t cookie;        /* the caller's own handle, given back by pool_key_cookie */
+    uint32_t weight;        /* of STRATEGY_WEIGHTED and STRATEGY_LEAST_LOADED; 0 counts as 1 */
+    uint32_t max_in_flight; /* requests at the same time; 0 = no cap */
+    const struct slice
+        *models;        /* the only ones it may serve; requests that name none always pass */
+    size_t model_count; /* 0 = all */
 };
 
 struct pool;
@@ -94,6 +122,21 @@ void pool_learn(struct pool *pool, key_id key, struct slice organization, struct
 /* A number that changes whenever waiting requests should ask again: a proof arrived, a breaker
  * closed, keys were loaded. Compare, do not interpret. */
 uint64_t pool_epoch(const struct pool *pool);
+
+/* Requests that wait in line now, for keys that cool down or are out of headroom. */
+size_t pool_waiting(const struct pool *pool);
+
+/* Free probes (GET /v1/models) of keys that are out for a fault which such a probe can disprove.
+ * True: send one with `*ret_key` (it stays valid) and tell pool_probe_hear what came of it. False:
+ * nothing now; ask again at `*ret_due_ns` (INT64_MAX: nothing is out) or when pool_epoch has
+ * moved. At most PROBES_AT_ONCE are under way; those of many keys are spread over the interval. */
+#define PROBES_AT_ONCE 2
+bool pool_probe_next(struct pool *pool, int64_t now_ns, key_id *ret_key, int64_t *ret_due_ns);
+
+/* What came of the probe. `verdict` NULL: it was lost, and proves nothing; so do verdicts of wide
+ * scope (the service's trouble). A probe nobody tells about is lost after pool_options.lease_ns. */
+void pool_probe_hear(struct pool *pool, key_id key, const struct verdict *verdict,
+                     const struct evidence *evidence, int64_t now_ns);
 
 enum circuit { CIRCUIT_CLOSED, CIRCUIT_OPEN, CIRCUIT_HALF_OPEN };
 

@@ -3,9 +3,9 @@
 #include "settings/names.h"
 
 static const char *const strategy_names[] = {
-    [STRATEGY_PRIMARY_FIRST] = "primary-first",
-    [STRATEGY_ROUND_ROBIN] = "round-robin",
-    NULL,
+    [STRATEGY_PRIMARY_FIRST] = "primary-first", [STRATEGY_ROUND_ROBIN] = "round-robin",
+    [STRATEGY_WEIGHTED] = "weighted",           [STRATEGY_LEAST_LOADED] = "least-loaded",
+    [STRATEGY_HEADROOM] = "headroom",           NULL,
 };
 
 static const char *const log_level_names[] = {

@@ -61,6 +61,9 @@ enum {
       "take turns among the fallbacks; false: always the first that is ready")                     \
     X(STRATEGY, "SPAREKEY_STRATEGY", CHOICE, NULL, 0, 0, "primary-first", strategy_names,          \
       RELOADABLE, strategy, GROUP_KEYS, "which of the ready keys serves a request")                \
+    X(PROMPT_AFFINITY, "SPAREKEY_PROMPT_AFFINITY", BOOL, NULL, 0, 0, "false", NULL, RELOADABLE,    \
+      prompt_affinity, GROUP_KEYS,                                                                 \
+      "requests with the same prompt_cache_key or beginning prefer the same organization")         \
     X(HEALTH_INTERVAL, "OPENAI_HEALTH_CHECK_INTERVAL", DURATION, "ms", 0, DAYS(7), "300000", NULL, \
       RELOADABLE, health_interval_ms, GROUP_KEYS, "time between health checks; 0 = off")           \
     X(UPSTREAM_URL, "SPAREKEY_UPSTREAM_URL", URL, NULL, 0, 0, "https://api.openai.com/v1", NULL,   \
@@ -102,10 +105,15 @@ enum {
       proof_wait_ms, GROUP_TIMES,                                                                  \
       "how long requests wait for the first answer ever of a key, so that a dead one is asked "    \
       "once; 0 = off")                                                                             \
+    X(MAX_WAIT, "SPAREKEY_MAX_WAIT", DURATION, "s", 0, DAYS(1), "20s", NULL, RELOADABLE,           \
+      max_wait_ms, GROUP_TIMES,                                                                    \
+      "how long a request waits when every key is at its limit; 0 = it is refused at once")        \
     X(MAX_BODY, "SPAREKEY_MAX_BODY", SIZE, "bytes", KIB(1), GIB(1), "64MiB", NULL, RELOADABLE,     \
       max_body_bytes, GROUP_LIMITS, "largest request body")                                        \
     X(MAX_CONNECTIONS, "SPAREKEY_MAX_CONNECTIONS", COUNT, NULL, 1, 1u << 20, "16384", NULL,        \
       RELOADABLE, max_connections, GROUP_LIMITS, "of clients, all workers together")               \
+    X(MAX_WAITING, "SPAREKEY_MAX_WAITING", COUNT, NULL, 0, 1u << 20, "1024", NULL, RELOADABLE,     \
+      max_waiting, GROUP_LIMITS, "requests that wait so, for each model")                          \
     X(TEXT_MODEL, "SPAREKEY_TEXT_MODEL", TEXT, NULL, 0, 0, "gpt-5.4-mini", NULL, RELOADABLE,       \
       text_model, GROUP_OTHER, "the model of texts, only where a caller names none")               \
     X(IMAGE_MODEL, "SPAREKEY_IMAGE_MODEL", TEXT, NULL, 0, 0, "gpt-image-2", NULL, RELOADABLE,      \

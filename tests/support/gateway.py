@@ -33,6 +33,7 @@ class Gateway(Process):
             "SPAREKEY_UPSTREAM_URL": upstream,
             "SPAREKEY_LOG_LEVEL": "debug",
             "OPENAI_HEALTH_CHECK_INTERVAL": "0",
+            "SPAREKEY_MAX_WAIT": "0",  # tests of waiting turn it on
             **settings,
         }
         super().__init__(name, ["serve", *arguments], directory, environment)

@@ -88,7 +88,8 @@ static void says_all_errors_at_once(void **state)
     assert_errors(
         f,
         ".env:2: OPENAI_FALLBACK_ENABLED: expected true or false, got \"perhaps\"\n"
-        "sparekey.yaml:3: SPAREKEY_STRATEGY: expected one of primary-first, round-robin, got "
+        "sparekey.yaml:3: SPAREKEY_STRATEGY: expected one of primary-first, round-robin, weighted, "
+        "least-loaded, headroom, got "
         "\"best\"\n"
         "environment: SPAREKEY_LISTEN: expected ADDRESS:PORT, as 127.0.0.1:7539, [::1]:7539 or "
         "localhost:0 (the address must be a numeric one, or localhost), got \"everywhere\"\n"

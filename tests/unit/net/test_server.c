@@ -655,6 +655,15 @@ static void a_paused_body_has_time(void **state)
     RUN_UNTIL(c->ended);
     assert_true(has(c, "HTTP/1.1 408 "));
     end_free(c);
+    /* Also when nothing comes that would start the clock again. */
+    c = client_saying("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n");
+    RUN_UNTIL(owner.heads == 2);
+    run_for(200);
+    assert_int_equal(owner.gones, 1);
+    server_resume(owner.last);
+    RUN_UNTIL(c->ended);
+    assert_true(has(c, "HTTP/1.1 408 "));
+    end_free(c);
 }
 
 static void an_idle_connection_is_closed(void **state)

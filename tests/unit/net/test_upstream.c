@@ -73,7 +73,7 @@ static void send_parts(struct caller *c)
 static void send_request(struct caller *c)
 {
     c->call.parts[0] = (struct iovec){(void *)(uintptr_t)REQUEST, 9};
-    c->call.parts[1] = (struct iovec){(void *)(uintptr_t)(REQUEST + 9), sizeof REQUEST - 10};
+    c->call.parts[1] = (struct iovec){(void *)(uintptr_t)&REQUEST[9], sizeof REQUEST - 10};
     c->call.part_count = 2;
     send_parts(c);
 }

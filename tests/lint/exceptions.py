@@ -1,31 +1,36 @@
 """What may break a rule, and why. An entry that no longer breaks its rule is an offence itself."""
 
-# Modules of src/ without a test program of the same stem.
+# Modules of src/ without a test program of the same stem: what they do is start processes, read
+# sockets, or join the modules that are tested on their own.
 UNTESTED = {
-    "cli/cmd_mock": "the process: tests/unit/mock/test_process.py",
-    "net/conn_out": "tests/unit/net/test_conn.c",
-    "net/listener": "tests/unit/net/test_server.c",
-    "net/server_reply": "tests/unit/net/test_server.c",
-    "mock/control": "sockets: tests/unit/mock/test_process.py",
-    "mock/exchange": "sockets: tests/unit/mock/test_process.py",
-    "mock/mock": "sockets: tests/unit/mock/test_process.py",
-    "mock/shape_data": "test_process.py decodes what it makes",
-    "mock/shape_media": "test_process.py decodes what it makes",
-    "mock/shape_responses": "tests/unit/mock/test_shapes.c",
-    "mock/shape_text": "tests/unit/mock/test_shapes.c",
+    "cli/cmd_config": "tests/unit/cli and tests/e2e/test_operation.py run the command",
+    "cli/cmd_demo": "tests/e2e/test_demo.py",
+    "cli/cmd_exec": "tests/e2e/test_exec.py, tests/sdk/test_programs.py",
+    "cli/cmd_help": "tests/unit/cli runs the command",
+    "cli/cmd_serve": "tests/e2e/test_operation.py",
+    "cli/cmd_version": "tests/unit/cli runs the command",
+    "cli/demo_process": "tests/e2e/test_demo.py",
+    "cli/demo_traffic": "tests/e2e/test_demo.py",
+    "cli/demo_view": "tests/e2e/test_demo.py",
+    "cli/load": "tests/unit/cli and tests/e2e/test_operation.py run the commands that load",
+    "cli/main": "tests/unit/cli and tests/e2e/test_operation.py: usage",
+    "cli/serving": "tests/e2e/test_operation.py: start, reload, drain",
+    "gateway/answer": "tests/e2e/test_verdicts.py, test_streams.py",
+    "gateway/attempt": "tests/e2e/test_failover.py, test_streams.py, test_upstream.py",
+    "gateway/exchange": "tests/e2e/test_failover.py, test_bodies.py",
+    "gateway/gateway": "tests/e2e/test_operation.py",
+    "gateway/health": "tests/e2e/test_operation.py: health",
+    "gateway/keyring": "tests/e2e/test_operation.py: reloads under load",
+    "gateway/respond": "tests/e2e/test_http.py: malformed requests",
+    "gateway/router": "tests/e2e/test_http.py, test_guard.py",
+    "gateway/worker": "tests/e2e/test_operation.py",
 }
+
+_ASSERT = "a broken invariant says which, and ends the process"
 
 # (directory, symbol) of sans-IO code that may call out.
 IMPURE = {
-    ("pool", "abort"): "a broken invariant ends the process (pool/check.c)",
-    ("pool", "stderr"): "which one, before it does",
-    ("pool", "__vfprintf_chk"): "likewise",
-    ("pool", "vfprintf"): "likewise",
-    ("pool", "fwrite"): "likewise",
-    ("pool", "fputs"): "likewise",
-    ("pool", "fputc"): "likewise",
-    ("base", "abort"): "an assert",
-    ("base", "__assert_fail"): "an assert",
-    ("openai", "__assert_fail"): "an assert",
-    ("pool", "__assert_fail"): "an assert",
+    **{("pool", name): _ASSERT for name in ("abort", "stderr", "fputc", "fputs", "fwrite",
+                                            "vfprintf", "__vfprintf_chk", "__assert_fail")},
+    **{(room, "__assert_fail"): _ASSERT for room in ("base", "openai")},
 }

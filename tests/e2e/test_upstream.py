@@ -1,0 +1,156 @@
+"""Answers as only a strange or hostile upstream gives them."""
+
+import json
+
+import pytest
+
+from support.gateway import text_of
+from support.raw import Raw
+from support.scripted import Scripted
+
+BODY = json.dumps({"choices": [{"message": {"content": "hello"}}]}).encode()
+JSON = b"content-type: application/json\r\n"
+
+
+def answer(fields=b"", body=BODY, status=b"200 OK"):
+    return (b"HTTP/1.1 " + status + b"\r\n" + JSON + fields
+            + b"content-length: %d\r\n\r\n" % len(body) + body)
+
+
+def chunked(*chunks, fields=b"", end=b"0\r\n\r\n"):
+    return (b"HTTP/1.1 200 OK\r\n" + JSON + fields + b"transfer-encoding: chunked\r\n\r\n"
+            + b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in chunks) + end)
+
+
+@pytest.fixture
+def scripted(stage):
+    """start(*answers): (the upstream, a gateway with two keys in front of it)."""
+    made = []
+
+    def start(*answers, **options):
+        settings = options.pop("settings", {})
+        made.append(Scripted(*answers, **options))
+        return made[-1], stage.gateway(made[-1].url, ("a", "b"), **settings)
+
+    yield start
+    for upstream in made:
+        upstream.close()
+
+
+def test_what_never_comes_down(scripted):
+    _, gateway = scripted(answer(
+        b"set-cookie: __cf_bm=secret\r\nSet-Cookie: two\r\nalt-svc: h3\r\n"
+        b"strict-transport-security: max-age=1\r\nkeep-alive: timeout=4\r\n"
+        b"x-hop: named\r\nconnection: keep-alive, x-hop\r\nx-sparekey-key: forged\r\n"
+        b"x-request-id: req_1\r\nx-ratelimit-remaining-requests: 7\r\nx-new: kept\r\n"
+        b"openai-processing-ms: 5\r\ncontent-disposition: attachment\r\n"))
+    fields = gateway.chat().headers
+    for name in ("set-cookie", "alt-svc", "strict-transport-security", "keep-alive", "x-hop"):
+        assert name not in fields, name
+    assert fields["x-request-id"] == "req_1" and fields["x-new"] == "kept"
+    assert fields["x-ratelimit-remaining-requests"] == "7"
+    assert fields["content-disposition"] == "attachment"
+    assert "forged" not in fields["x-sparekey-key"]
+
+
+WHOLE = {
+    "chunks": chunked(BODY[:3], BODY[3:]),
+    "chunks with extensions and trailers": chunked(
+        BODY, end=b"0;x=y\r\nx-trailer: late\r\n\r\n"),
+    "interim answers": b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+                       + answer(),
+    "no reason phrase": answer(status=b"200"),
+    "HTTP/1.0, ended by closing": b"HTTP/1.0 200 OK\r\n" + JSON + b"\r\n" + BODY,
+    "ended by closing": b"HTTP/1.1 200 OK\r\n" + JSON + b"connection: close\r\n\r\n" + BODY,
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_every_framing_of_a_whole_answer(scripted, case):
+    upstream, gateway = scripted(WHOLE[case], close="closing" in case)
+    for _ in range(3):
+        assert text_of(gateway.chat()) == "hello"
+    assert len(upstream.requests) == 3
+
+
+BROKEN = {
+    "two lengths": b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    "length and chunks": b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n"
+                         b"\r\n0\r\n\r\n",
+    "a chunk size of words": chunked(end=b"zz\r\nabc\r\n0\r\n\r\n"),
+    "an immense chunk": chunked(end=b"ffffffffffffffffff\r\nabc"),
+    "no end of a chunk": chunked(end=b"3\r\nabcXX"),
+    "a folded field": b"HTTP/1.1 200 OK\r\nx-a: b\r\n c\r\ncontent-length: 0\r\n\r\n",
+    "a zero in a field": b"HTTP/1.1 200 OK\r\nx-a: b\0c\r\ncontent-length: 0\r\n\r\n",
+    "too long a head": b"HTTP/1.1 200 OK\r\nx-a: " + b"y" * 70000 + b"\r\n\r\n",
+    "too many fields": b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n",
+    "endless interim answers": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50,
+    "half a document": answer(body=BODY[:20]),
+    "two documents": answer(body=BODY + BODY),
+    "an answer nobody asked for": b"HTTP/9.9 200 OK\r\n\r\n",
+    "no answer": None,
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_answer_is_fetched_again(scripted, case):
+    upstream, gateway = scripted(BROKEN[case], answer(), close=True)
+    reply = gateway.chat()
+    assert text_of(reply) == "hello"
+    assert reply.headers["x-sparekey-attempts"] == "2"
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_nothing_but_broken_answers(scripted, case):
+    _, gateway = scripted(BROKEN[case], close=True)
+    reply = gateway.chat()
+    assert reply.status_code in (502, 503) and reply.json()["error"]["message"]
+
+
+def test_bytes_behind_an_answer_poison_the_connection(scripted):
+    """A second answer that nobody asked for must not be given to the next request."""
+    upstream, gateway = scripted(answer() + answer(body=BODY.replace(b"hello", b"forged")), answer())
+    assert text_of(gateway.chat()) == "hello"
+    assert text_of(gateway.chat()) == "hello"
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_answers_without_a_body(scripted, status):
+    _, gateway = scripted(b"HTTP/1.1 " + status + b"\r\nx-new: kept\r\n\r\n")
+    with Raw(gateway.address) as raw:
+        for _ in range(2):
+            raw.send(b"DELETE /v1/models/x HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            head = raw.read_until(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 " + status[:3]) and b"x-new: kept" in head
+            assert raw.seen == b""
+
+
+def test_a_redirect_is_not_followed(scripted):
+    upstream, gateway = scripted(answer(b"location: https://elsewhere.example/\r\n", body=b"{}",
+                                        status=b"307 Temporary Redirect"))
+    reply = gateway.chat()
+    assert reply.status_code == 307 and reply.headers["location"] == "https://elsewhere.example/"
+    assert len(upstream.requests) == 1
+
+
+def test_key_fragments_in_error_texts_are_redacted(scripted):
+    text = "Incorrect API key provided: sk-proj-abcdefghijklmnopqrstuvwxyz0123456789."
+    body = json.dumps({"error": {"message": text, "type": "invalid_request_error", "param": None,
+                                 "code": None}}).encode()
+    _, gateway = scripted(answer(body=body, status=b"400 Bad Request"))
+    reply = gateway.chat()
+    assert reply.status_code == 400
+    assert "abcdefghijklmnopqrstuvwxyz" not in reply.text and "Incorrect API key" in reply.text
+
+
+def test_a_head_request_has_no_body_whatever_its_length(scripted):
+    upstream, gateway = scripted(b"HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n")
+    with Raw(gateway.address) as raw:
+        for _ in range(2):
+            raw.send(b"HEAD /v1/files/f/content HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            head = raw.read_until(b"\r\n\r\n")
+            assert b"content-length: 1234" in head.lower()
+            assert raw.seen == b""
+    assert len(upstream.requests) == 2

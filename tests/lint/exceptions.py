@@ -7,6 +7,7 @@ UNTESTED = {
     "cli/cmd_demo": "tests/e2e/test_demo.py",
     "cli/cmd_exec": "tests/e2e/test_exec.py, tests/sdk/test_programs.py",
     "cli/cmd_help": "tests/unit/cli runs the command",
+    "cli/cmd_mock": "the process: tests/unit/mock/test_process.py",
     "cli/cmd_serve": "tests/e2e/test_operation.py",
     "cli/cmd_version": "tests/unit/cli runs the command",
     "cli/demo_process": "tests/e2e/test_demo.py",
@@ -24,6 +25,16 @@ UNTESTED = {
     "gateway/respond": "tests/e2e/test_http.py: malformed requests",
     "gateway/router": "tests/e2e/test_http.py, test_guard.py",
     "gateway/worker": "tests/e2e/test_operation.py",
+    "mock/control": "sockets: tests/unit/mock/test_process.py",
+    "mock/exchange": "sockets: tests/unit/mock/test_process.py",
+    "mock/mock": "sockets: tests/unit/mock/test_process.py",
+    "mock/shape_data": "test_process.py decodes what it makes",
+    "mock/shape_media": "test_process.py decodes what it makes",
+    "mock/shape_responses": "tests/unit/mock/test_shapes.c",
+    "mock/shape_text": "tests/unit/mock/test_shapes.c",
+    "net/conn_out": "tests/unit/net/test_conn.c",
+    "net/listener": "tests/unit/net/test_server.c",
+    "net/server_reply": "tests/unit/net/test_server.c",
 }
 
 _ASSERT = "a broken invariant says which, and ends the process"

@@ -55,12 +55,13 @@ static void add_fields_or_leave(struct exchange *x, struct buffer *fields, bool 
 
 void answer_commit(struct exchange *x)
 {
-    struct owner owner = attempt_owner(x);
+    struct limit_report limits;
+    struct answer_facts facts = attempt_facts(x, &limits);
     struct workspace *ws = x->ws;
 
     net_timer_stop(&x->worker->loop, &x->timer);
     add_fields_or_leave(x, &ws->held_fields, false);
-    keyring_proven(exchange_ring(x), &x->plan, &owner, exchange_now(x));
+    keyring_proven(exchange_ring(x), &x->plan, &facts, exchange_now(x));
     x->phase = PHASE_FLOWING;
     server_reply_head(x->request, x->status, buffer_slice(&ws->held_fields), x->content_length);
     server_reply_body(x->request, ws->held.data, ws->held.len);
@@ -72,13 +73,14 @@ void answer_commit(struct exchange *x)
 
 void answer_deliver(struct exchange *x)
 {
-    struct owner owner = attempt_owner(x);
+    struct limit_report limits;
+    struct answer_facts facts = attempt_facts(x, &limits);
     struct server_conn *request = x->request;
     struct workspace *ws = x->ws;
 
     net_timer_stop(&x->worker->loop, &x->timer);
     add_fields_or_leave(x, &ws->held_fields, false);
-    keyring_succeed(exchange_ring(x), &x->plan, &owner, exchange_now(x));
+    keyring_succeed(exchange_ring(x), &x->plan, &facts, exchange_now(x));
     server_reply_head(request, x->status, buffer_slice(&ws->held_fields),
                       x->head_method ? x->content_length : (int64_t)ws->held.len);
     server_reply_body(request, ws->held.data, ws->held.len);
@@ -200,14 +202,15 @@ void answer_cut(struct exchange *x, enum transport transport)
 void answer_finish(struct exchange *x)
 {
     struct server_conn *request = x->request;
-    struct owner owner = attempt_owner(x);
+    struct limit_report limits;
+    struct answer_facts facts = attempt_facts(x, &limits);
 
     if (x->is_stream && x->sse.error) {
         /* The error event itself has been forwarded; the key's health hears of it. */
         (void)attempt_report(x, TRANSPORT_OK);
         exchange_end_failed(x);
     } else {
-        keyring_succeed(exchange_ring(x), &x->plan, &owner, exchange_now(x));
+        keyring_succeed(exchange_ring(x), &x->plan, &facts, exchange_now(x));
         exchange_end(x);
     }
     request->user = NULL;

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "gateway/credential.h"
 #include "gateway/headers.h"
 #include "openai/error_body.h"
 #include "openai/json_scan.h"
+#include "openai/usage.h"
 
 enum {
     ATTEMPT_HEAD_MAX = HTTP_HEAD_MAX + 1024, /* lines made for one attempt */
@@ -25,34 +27,14 @@ static enum status write_head(struct exchange *x, const struct service_url *url)
 {
     struct workspace *ws = x->ws;
     struct text t = text_into(&ws->head, ATTEMPT_HEAD_MAX);
-    bool v6 = strchr(url->host, ':') != NULL;
 
     ws->head.len = 0;
     text_put(&t, slice_of(ws->method, ws->method_len));
     text_put(&t, SLICE(" "));
     text_put_str(&t, url->path);
     text_put(&t, buffer_slice(&ws->suffix));
-    text_put(&t, v6 ? SLICE(" HTTP/1.1\r\nhost: [") : SLICE(" HTTP/1.1\r\nhost: "));
-    text_put_str(&t, url->host);
-    if (v6)
-        text_put(&t, SLICE("]"));
-    if (url->port != (url->tls ? 443 : 80)) {
-        text_put(&t, SLICE(":"));
-        text_put_number(&t, url->port);
-    }
-    text_put(&t, SLICE("\r\n"));
-    text_put_str(&t, x->key->auth_header ? x->key->auth_header : "authorization");
-    text_put(&t, x->key->auth_header ? SLICE(": ") : SLICE(": Bearer "));
+    credential_put_head(&t, url, x->key);
     return t.status;
-}
-
-static void put_line(struct text *t, struct slice name, const char *value)
-{
-    if (!value)
-        return;
-    text_put(t, name);
-    text_put_str(t, value);
-    text_put(t, SLICE("\r\n"));
 }
 
 /* The lines behind the client's: the key's own account, the body's length, the empty line. */
@@ -63,8 +45,7 @@ static enum status write_tail(struct exchange *x)
     struct text t = text_into(&ws->tail, ATTEMPT_HEAD_MAX);
 
     ws->tail.len = 0;
-    put_line(&t, SLICE("openai-organization: "), x->key->organization);
-    put_line(&t, SLICE("openai-project: "), x->key->project);
+    credential_put_account(&t, x->key);
     if (ws->body.len || slice_eq(method, SLICE("POST")) || slice_eq(method, SLICE("PUT"))) {
         text_put(&t, SLICE("content-length: "));
         text_put_number(&t, ws->body.len);
@@ -175,15 +156,33 @@ static void describe_answer(struct exchange *x, enum transport transport, struct
     }
 }
 
-struct owner attempt_owner(const struct exchange *x)
-{
-    struct owner owner = {{NULL, 0}, {NULL, 0}};
+_Static_assert((int)LIMIT_DIMENSIONS == (int)REPORT_DIMENSIONS &&
+                   (int)LIMIT_PROJECT_TOKENS == (int)REPORT_PROJECT_TOKENS &&
+                   (int)LIMIT_IMAGES == (int)REPORT_IMAGES,
+               "headers and engine number the dimensions alike");
 
-    if (x->ws) {
-        owner.organization = slice_str(x->ws->hints.organization);
-        owner.project = slice_str(x->ws->hints.project);
+static void copy_limits(const struct hints *hints, struct limit_report *ret)
+{
+    for (unsigned i = 0; i < REPORT_DIMENSIONS; i++) {
+        const struct limit_hint *hint = &hints->limits[i];
+        ret->readings[i] = (struct limit_reading){hint->limit, hint->remaining, hint->reset_ns};
     }
-    return owner;
+}
+
+struct answer_facts attempt_facts(struct exchange *x, struct limit_report *limits)
+{
+    struct answer_facts facts = {.tokens = x->tokens};
+
+    if (!x->ws)
+        return facts;
+    facts.organization = slice_str(x->ws->hints.organization);
+    facts.project = slice_str(x->ws->hints.project);
+    if (x->status && !x->limits_told) {
+        x->limits_told = true;
+        copy_limits(&x->ws->hints, limits);
+        facts.limits = limits;
+    }
+    return facts;
 }
 
 /* An error event that came before any content becomes the answer it would have been outside a
@@ -210,14 +209,15 @@ bool attempt_report(struct exchange *x, enum transport transport)
     struct hints none;
     struct verdict verdict;
     struct evidence evidence;
-    struct owner owner = attempt_owner(x);
+    struct limit_report limits;
+    struct answer_facts facts = attempt_facts(x, &limits);
 
     describe_answer(x, transport, &none, &answer);
     verdict_of(&answer, &verdict, &evidence);
     if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER)
         log_failure(x, &verdict, &evidence);
     bool keep =
-        keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &owner, exchange_now(x));
+        keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &facts, exchange_now(x));
     if (!keep || !x->ws || transport != TRANSPORT_OK)
         return false;
     return answer.in_stream ? become_error_answer(x, &evidence) : x->status != 0;
@@ -258,6 +258,8 @@ static bool note_head(struct exchange *x, const struct http_head *head)
 
     for (size_t i = 0; i < head->field_count; i++)
         (void)hints_field(&ws->hints, head->fields[i].name, head->fields[i].value, wall_ms);
+    x->counts_tokens = head->status < 400 && (ws->hints.limits[LIMIT_TOKENS].limit > 0 ||
+                                              ws->hints.limits[LIMIT_PROJECT_TOKENS].limit > 0);
     if (headers_downstream(head, &ws->held_fields) != STATUS_OK)
         return false;
     if (x->is_stream)
@@ -277,6 +279,8 @@ static void on_head(struct upstream_call *call, const struct http_head *head)
     x->content_length = head->chunked ? -1 : head->content_length;
     x->is_stream = head->status / 100 == 2 && slice_starts(type, SLICE("text/event-stream"));
     slice_copy(type, x->ws->content_type, sizeof x->ws->content_type);
+    x->limits_told = x->counts_tokens = false;
+    x->tokens = 0;
     x->phase = PHASE_HOLDING;
     if (x->is_stream)
         sse_init(&x->sse, x->endpoint.stream);
@@ -320,12 +324,21 @@ static void flow(struct exchange *x, const char *data, size_t len)
         upstream_pause(&x->call);
 }
 
+static void look_for_usage(struct exchange *x, struct slice piece)
+{
+    int64_t tokens = usage_total_tokens(piece);
+    if (tokens != USAGE_NONE)
+        x->tokens = tokens;
+}
+
 static void on_body(struct upstream_call *call, const char *data, size_t len)
 {
     struct exchange *x = of_call(call);
 
     if (x->is_stream)
         sse_feed(&x->sse, data, len);
+    if (x->counts_tokens)
+        look_for_usage(x, slice_of(data, len));
     if (x->phase == PHASE_HOLDING)
         hold(x, data, len);
     else

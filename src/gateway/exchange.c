@@ -3,11 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "gateway/respond.h"
 #include "openai/error_body.h"
 
 enum {
-    SMALL_BODY = 1024, /* a longer body's buffer is made at once, not grown */
+    SMALL_BODY = 1024,      /* a longer body's buffer is made at once, not grown */
+    CHARACTERS_A_TOKEN = 4, /* of English text; what OpenAI's own estimate divides by */
+    AFFINITY_PREFIX = 1024, /* bytes of a body that tell prompts apart when no key does */
 };
 
 /* ---- birth and death --------------------------------------------------------------------- */
@@ -320,6 +323,37 @@ void exchange_wake(struct exchange *x)
     exchange_ask(x);
 }
 
+/* What the request will be charged at admission (openai-protocol.md §3): the prompt by its
+ * characters, plus what it may answer at most. An upper estimate; the answer corrects it. */
+static int64_t estimate_tokens(const struct workspace *ws)
+{
+    const struct peek *peek = &ws->peek;
+    uint64_t answers = peek->n ? peek->n : 1;
+
+    if (!ws->is_json)
+        return 0;
+    return (int64_t)(ws->body.len / CHARACTERS_A_TOKEN + peek->max_output_tokens * answers);
+}
+
+static uint32_t images_of(const struct workspace *ws)
+{
+    return ws->peek.n ? (uint32_t)ws->peek.n : 1; /* the peek keeps no larger count */
+}
+
+/* The same for requests that can share a prompt cache: the key they name, else how they begin. */
+static uint64_t affinity_of(const struct exchange *x)
+{
+    static const struct hash_seed seed = {0, 0};
+    const struct workspace *ws = x->ws;
+
+    if (!x->settings->prompt_affinity || !ws->is_json)
+        return 0;
+    if (ws->peek.cache_key_len)
+        return hash_bytes(&seed, slice_of(ws->peek.cache_key, ws->peek.cache_key_len));
+    size_t len = ws->body.len < AFFINITY_PREFIX ? ws->body.len : AFFINITY_PREFIX;
+    return hash_bytes(&seed, slice_of(ws->body.data, len));
+}
+
 static void begin_plan(struct exchange *x)
 {
     struct plan_step step;
@@ -331,6 +365,9 @@ static void begin_plan(struct exchange *x)
         .opaque = x->endpoint.family == FAMILY_UNKNOWN,
         .model = peek_model(&x->ws->peek),
         .deadline_ns = x->plan.deadline_ns,
+        .tokens = estimate_tokens(x->ws),
+        .images = x->endpoint.family == FAMILY_IMAGES ? images_of(x->ws) : 0,
+        .affinity = affinity_of(x),
     };
 
     keyring_begin(exchange_ring(x), &x->plan, &request, exchange_now(x), &step, &entry);

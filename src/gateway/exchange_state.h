@@ -78,6 +78,9 @@ struct exchange {
     uint8_t phase;
     bool is_stream; /* the answer is an event stream */
     bool head_method;
+    bool limits_told;   /* what this answer's head says of limits has been passed on */
+    bool counts_tokens; /* … and it limits tokens: what the answer used is worth looking for */
+    int64_t tokens;     /* used, as far as has been read; 0 = not said */
 };
 
 static inline int64_t exchange_now(const struct exchange *x)
@@ -115,8 +118,9 @@ void exchange_ask(struct exchange *x);
 /* Sends the request with this key, whose reference it takes. */
 void attempt_send(struct exchange *x, struct key_entry *entry);
 
-/* What the key's owner is, as far as the answer being read tells. */
-struct owner attempt_owner(const struct exchange *x);
+/* What the answer being read tells besides its verdict; its limits only once. The slices live as
+ * long as the workspace, `limits` is filled for the facts to point at. */
+struct answer_facts attempt_facts(struct exchange *x, struct limit_report *limits);
 
 /* The verdict on the attempt as it stands, told to the plan. Returns true when the answer is to be
  * kept. */

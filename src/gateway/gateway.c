@@ -154,6 +154,8 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
     enum status status = open_workers(g, reason);
 
     __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
+    if (status == STATUS_OK)
+        status = worker_probe(&g->workers[0]);
     for (unsigned i = 0; i < g->worker_count && status == STATUS_OK; i++)
         status = worker_start(&g->workers[i]);
     if (status != STATUS_OK && reason->len == 0)

@@ -288,44 +288,50 @@ void keyring_next(struct keyring *ring, struct plan *plan, int64_t now_ns,
     unlock(ring);
 }
 
-static void learn_locked(struct keyring *ring, const struct plan *plan, const struct owner *owner)
+static void tell_facts(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
+                       int64_t now_ns)
 {
-    if (owner->organization.len || owner->project.len)
-        pool_learn(ring->pool, plan->current, owner->organization, owner->project);
+    if (facts->organization.len || facts->project.len)
+        pool_learn(ring->pool, plan->current, facts->organization, facts->project);
+    if (facts->limits)
+        plan_limits(plan, facts->limits, now_ns);
+    if (facts->tokens)
+        plan_usage(plan, facts->tokens);
 }
 
 static bool hear_locked(struct keyring *ring, struct plan *plan, const struct verdict *verdict,
-                        const struct evidence *evidence, const struct owner *owner, int64_t now_ns)
+                        const struct evidence *evidence, const struct answer_facts *facts,
+                        int64_t now_ns)
 {
-    learn_locked(ring, plan, owner);
+    tell_facts(ring, plan, facts, now_ns);
     return plan_hear(plan, verdict, evidence, now_ns);
 }
 
 bool keyring_hear(struct keyring *ring, struct plan *plan, const struct verdict *verdict,
-                  const struct evidence *evidence, const struct owner *owner, int64_t now_ns)
+                  const struct evidence *evidence, const struct answer_facts *facts, int64_t now_ns)
 {
     now_ns = lock(ring, now_ns);
-    bool keep = hear_locked(ring, plan, verdict, evidence, owner, now_ns);
+    bool keep = hear_locked(ring, plan, verdict, evidence, facts, now_ns);
     unlock(ring);
     return keep;
 }
 
-void keyring_succeed(struct keyring *ring, struct plan *plan, const struct owner *owner,
+void keyring_succeed(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
                      int64_t now_ns)
 {
     static const struct verdict success = {.reaction = REACT_SUCCESS, .wait_ns = -1};
 
     now_ns = lock(ring, now_ns);
-    (void)hear_locked(ring, plan, &success, NULL, owner, now_ns);
+    (void)hear_locked(ring, plan, &success, NULL, facts, now_ns);
     plan_end(plan, now_ns);
     unlock(ring);
 }
 
-void keyring_proven(struct keyring *ring, struct plan *plan, const struct owner *owner,
+void keyring_proven(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
                     int64_t now_ns)
 {
     now_ns = lock(ring, now_ns);
-    learn_locked(ring, plan, owner);
+    tell_facts(ring, plan, facts, now_ns);
     plan_proven(plan, now_ns);
     unlock(ring);
 }
@@ -334,6 +340,27 @@ void keyring_end(struct keyring *ring, struct plan *plan, int64_t now_ns)
 {
     now_ns = lock(ring, now_ns);
     plan_end(plan, now_ns);
+    unlock(ring);
+}
+
+/* ---- probes ------------------------------------------------------------------------------ */
+
+bool keyring_probe_next(struct keyring *ring, int64_t now_ns, key_id *ret_key,
+                        struct key_entry **ret_entry, int64_t *ret_due_ns)
+{
+    now_ns = lock(ring, now_ns);
+    bool due = pool_probe_next(ring->pool, now_ns, ret_key, ret_due_ns);
+    if (due)
+        *ret_entry = entry_ref(entry_of(ring, *ret_key));
+    unlock(ring);
+    return due;
+}
+
+void keyring_probe_hear(struct keyring *ring, key_id key, const struct verdict *verdict,
+                        const struct evidence *evidence, int64_t now_ns)
+{
+    now_ns = lock(ring, now_ns);
+    pool_probe_hear(ring->pool, key, verdict, evidence, now_ns);
     unlock(ring);
 }
 

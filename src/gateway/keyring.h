@@ -59,25 +59,34 @@ void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_re
 void keyring_next(struct keyring *ring, struct plan *plan, int64_t now_ns,
                   struct plan_step *ret_step, struct key_entry **ret_entry);
 
-/* What an answer told of its key's owner; empty slices when nothing. */
-struct owner {
-    struct slice organization, project;
+/* What an answer told besides its verdict. `{0}` for an attempt without an answer's head. */
+struct answer_facts {
+    struct slice organization, project; /* of the key; empty when not said */
+    const struct limit_report *limits;  /* NULL when no head arrived, or they were told before */
+    int64_t tokens;                     /* used; 0 when not said */
 };
 
-/* pool_learn and plan_hear. */
+/* The facts (pool_learn, plan_limits, plan_usage) and plan_hear. */
 bool keyring_hear(struct keyring *ring, struct plan *plan, const struct verdict *verdict,
-                  const struct evidence *evidence, const struct owner *owner, int64_t now_ns);
+                  const struct evidence *evidence, const struct answer_facts *facts,
+                  int64_t now_ns);
 
-/* plan_hear of a success and plan_end, in one. */
-void keyring_succeed(struct keyring *ring, struct plan *plan, const struct owner *owner,
+/* The facts, plan_hear of a success and plan_end, in one. */
+void keyring_succeed(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
                      int64_t now_ns);
 
-/* pool_learn and plan_proven. */
-void keyring_proven(struct keyring *ring, struct plan *plan, const struct owner *owner,
+/* The facts and plan_proven. */
+void keyring_proven(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
                     int64_t now_ns);
 
 /* plan_end (which abandons an attempt in flight). */
 void keyring_end(struct keyring *ring, struct plan *plan, int64_t now_ns);
+
+/* pool_probe_next and pool_probe_hear. With true, `*ret_entry` is a new reference. */
+bool keyring_probe_next(struct keyring *ring, int64_t now_ns, key_id *ret_key,
+                        struct key_entry **ret_entry, int64_t *ret_due_ns);
+void keyring_probe_hear(struct keyring *ring, key_id key, const struct verdict *verdict,
+                        const struct evidence *evidence, int64_t now_ns);
 
 size_t keyring_count(struct keyring *ring);
 

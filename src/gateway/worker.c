@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gateway/exchange.h"
+#include "gateway/prober.h"
 #include "gateway/respond.h"
 #include "gateway/router.h"
 
@@ -80,11 +81,18 @@ static void drain_timed_out(struct wheel_timer *timer)
     server_close_all(&w->server);
 }
 
+static void stop_prober(struct worker *w)
+{
+    prober_stop(w->prober);
+    w->prober = NULL;
+}
+
 static void begin_drain(struct worker *w)
 {
     if (w->draining)
         return;
     w->draining = true;
+    stop_prober(w);
     net_timer_start(&w->loop, &w->drain_timer, w->settings->drain_timeout_ms);
     server_drain(&w->server);
 }
@@ -220,6 +228,11 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
     return status;
 }
 
+enum status worker_probe(struct worker *w)
+{
+    return prober_start(w, &w->prober);
+}
+
 enum status worker_start(struct worker *w)
 {
     if (pthread_create(&w->thread, NULL, run, w) != 0)
@@ -232,6 +245,7 @@ void worker_fini(struct worker *w)
 {
     if (!w->started) { /* the loop has never run: let it close its handles */
         w->draining = true;
+        stop_prober(w);
         server_drain(&w->server);
         if (!uv_is_closing((uv_handle_t *)&w->async))
             uv_close((uv_handle_t *)&w->async, NULL);

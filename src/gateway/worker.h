@@ -19,6 +19,7 @@ extern "C" {
 #define WORKSPACE_KEEP_BYTES   16384 /* a buffer of a free workspace larger than this is freed */
 
 struct exchange;
+struct prober;
 
 /* What all workers share. Owned by the gateway. */
 struct shared {
@@ -43,6 +44,7 @@ struct worker {
     unsigned free_exchange_count, free_workspace_count;
     struct buffer scratch_fields, scratch_target; /* the router's, empty between requests */
     struct wheel_timer drain_timer;
+    struct prober *prober; /* of the one worker that probes, else NULL */
 
     /* Messages from other threads, looked at when `async` fires. */
     uv_async_t async;
@@ -63,6 +65,10 @@ enum status worker_init(struct worker *worker, struct shared *shared, struct set
                         uint16_t port);
 /* Undoes worker_init; the thread must not run. */
 void worker_fini(struct worker *worker);
+
+/* This worker probes for all of them. Before worker_start. STATUS_NO_MEMORY. */
+NODISCARD
+enum status worker_probe(struct worker *worker);
 
 NODISCARD
 enum status worker_start(struct worker *worker);

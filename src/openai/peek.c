@@ -8,6 +8,7 @@
 enum kind {
     KIND_NONE,
     KIND_MODEL,
+    KIND_CACHE_KEY,
     KIND_STREAM,
     KIND_STORE,
     KIND_BACKGROUND,
@@ -29,6 +30,7 @@ struct member {
 static const struct member members[] = {
     {{NULL, 0}, KIND_NONE},
     {SLICE("model"), KIND_MODEL},
+    {SLICE("prompt_cache_key"), KIND_CACHE_KEY},
     {SLICE("stream"), KIND_STREAM},
     {SLICE("store"), KIND_STORE},
     {SLICE("background"), KIND_BACKGROUND},
@@ -83,12 +85,12 @@ static uint64_t read_count(const struct json_token *value)
     return count;
 }
 
-static void read_model(struct peek *peek, const struct json_token *value)
+/* A string that was kept whole; anything else counts as absent. */
+static size_t read_text(const struct json_token *value, char out[PEEK_VALUE_MAX + 1])
 {
     bool usable = value->event == SCAN_STRING && !value->cut;
 
-    peek->model_len =
-        slice_copy(usable ? value->text : slice_of(NULL, 0), peek->model, sizeof peek->model);
+    return slice_copy(usable ? value->text : slice_of(NULL, 0), out, PEEK_VALUE_MAX + 1);
 }
 
 /* The value of a top-level member, or the bracket that opens it. */
@@ -96,7 +98,8 @@ static void read_value(struct peek *peek, const struct json_token *value)
 {
     switch (members[peek->member].kind) {
     case KIND_NONE: break;
-    case KIND_MODEL: read_model(peek, value); break;
+    case KIND_MODEL: peek->model_len = read_text(value, peek->model); break;
+    case KIND_CACHE_KEY: peek->cache_key_len = read_text(value, peek->cache_key); break;
     case KIND_STREAM: peek->stream = is_scalar(value, SLICE("true")); break;
     case KIND_STORE: peek->store_false = is_scalar(value, SLICE("false")); break;
     case KIND_BACKGROUND: peek->background = is_scalar(value, SLICE("true")); break;

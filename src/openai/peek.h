@@ -36,6 +36,8 @@ struct peek {
     uint64_t
         max_output_tokens; /* max_tokens, max_completion_tokens or max_output_tokens; 0 = not said */
     uint64_t n;            /* "n"; 0 = not said */
+    char cache_key[PEEK_VALUE_MAX + 1]; /* "prompt_cache_key" */
+    size_t cache_key_len;
     bool malformed;
     /* Private: the scanner's place in the body, and the token it is in. No pointers: a peek may be
      * copied and moved between pieces. */

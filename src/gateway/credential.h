@@ -1,0 +1,25 @@
+/* The lines of an upstream request that depend on the key: where it goes and as whom. Shared by
+ * callers' requests and probes, so that both look the same to OpenAI. */
+#ifndef SPAREKEY_GATEWAY_CREDENTIAL_H
+#define SPAREKEY_GATEWAY_CREDENTIAL_H
+
+#include "base/text.h"
+#include "gateway/keyring.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* " HTTP/1.1", Host, and the credential's field up to where the secret itself belongs: the secret
+ * goes from the vault to the socket and is never part of a buffer. What follows it begins a new
+ * line. */
+void credential_put_head(struct text *t, const struct service_url *url,
+                         const struct key_entry *key);
+
+/* The key's configured organisation and project, a line each. */
+void credential_put_account(struct text *t, const struct key_entry *key);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,4 +1,5 @@
 /* What must always hold, spelled out a second time, slowly. */
+#include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/state.h"
 
@@ -136,4 +137,5 @@ void pool_check(const struct pool *pool)
         if (pool->lanes[i].worth)
             check_lane(pool, &pool->lanes[i]);
     count_open(&pool->egress);
+    headroom_check(pool);
 }

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/report.h"
 #include "pool/select.h"
@@ -32,7 +33,7 @@
 /* A trail this long has tried a million keys; more is a caller's loop. */
 #define TRAIL_MAX (1u << 20)
 
-_Static_assert(sizeof(struct plan) <= 512, "an idle stream holds a plan");
+_Static_assert(sizeof(struct plan) <= 768, "an idle stream holds a plan");
 
 enum plan_phase { PLAN_CHOOSING, PLAN_IN_FLIGHT, PLAN_DECIDED };
 
@@ -59,7 +60,12 @@ void plan_start(struct plan *plan, struct pool *pool, const struct plan_request 
 {
     *plan = (struct plan){
         .pool = pool,
-        .route = {.family = request->family, .stream = request->stream},
+        .route = {.family = request->family,
+                  .stream = request->stream,
+                  .costs = {[COST_REQUESTS] = 1,
+                            [COST_TOKENS] = request->tokens,
+                            [COST_IMAGES] = request->images},
+                  .affinity = request->affinity},
         .deadline_ns = request->deadline_ns,
         .not_before_ns = now_ns,
         .patience_ns = -1,
@@ -447,7 +453,7 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
         report_success(plan->pool, &plan->flight, &plan->route);
     else
         report_failure(plan->pool, &plan->flight, &plan->route, verdict, evidence, now_ns);
-    report_end(plan->pool, &plan->flight, &plan->route, success);
+    report_end(plan->pool, &plan->flight, &plan->route, success, now_ns);
     record(plan, verdict);
     if (success || plan->proven) {
         plan->last_failure = verdict->failure;
@@ -459,15 +465,14 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
 
 void plan_limits(struct plan *plan, const struct limit_report *report, int64_t now_ns)
 {
-    (void)plan;
-    (void)report;
-    (void)now_ns;
+    if (plan->phase == PLAN_IN_FLIGHT)
+        headroom_report(plan->pool, &plan->flight, &plan->route, report, now_ns);
 }
 
 void plan_usage(struct plan *plan, int64_t tokens)
 {
-    (void)plan;
-    (void)tokens;
+    if (plan->phase == PLAN_IN_FLIGHT && tokens >= 0)
+        plan->flight.tokens = tokens;
 }
 
 void plan_proven(struct plan *plan, int64_t now_ns)
@@ -483,9 +488,8 @@ void plan_abandon(struct plan *plan, int64_t now_ns)
 {
     static const struct verdict gone = {.reaction = REACT_RETURN, .failure = FAILURE_ABANDONED};
 
-    (void)now_ns;
     if (plan->phase == PLAN_IN_FLIGHT) {
-        report_end(plan->pool, &plan->flight, &plan->route, false);
+        report_end(plan->pool, &plan->flight, &plan->route, false, now_ns);
         record(plan, &gone);
     }
     if (plan->phase != PLAN_DECIDED)

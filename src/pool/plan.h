@@ -16,6 +16,7 @@
 #ifndef SPAREKEY_POOL_PLAN_H
 #define SPAREKEY_POOL_PLAN_H
 
+#include "base/list.h"
 #include "pool/pool.h"
 
 #ifdef __cplusplus
@@ -94,12 +95,28 @@ struct plan_attempt {
     bool may_repeat; /* its verdict allows asking this key again */
 };
 
+/* What is counted of a request by the limits of an account. */
+enum cost { COST_REQUESTS, COST_TOKENS, COST_IMAGES, COST_COUNT };
+
+/* A reservation in a bucket (pool/bucket.h). */
+struct hold {
+    struct list link;
+    struct bucket *bucket; /* NULL: none */
+    bool pending;          /* no answer that was heard contains it */
+};
+
 /* The attempt in flight. */
 struct attempt {
     key_id key;
     uint64_t serial; /* unique in the pool: the name on half-open leases */
     int64_t started_ns;
-    uint32_t leases; /* half-open breakers it holds */
+    uint32_t leases;           /* half-open breakers it holds */
+    bool told;                 /* plan_limits was called */
+    bool explained;            /* … and showed an empty bucket */
+    bool project_explained;    /* … which is the project's own, not its organisation's */
+    int64_t costs[COST_COUNT]; /* as reserved */
+    int64_t tokens;            /* really used, or -1 */
+    struct hold holds[2];      /* by enum bucket_level */
 };
 
 /* The first attempts are kept inside the plan; only a long trail costs an allocation. */
@@ -110,10 +127,12 @@ struct route {
     uint64_t model; /* hash of its name */
     uint8_t family;
     bool stream;
+    int64_t costs[COST_COUNT];
+    uint64_t affinity;
 };
 
 /* Caller's memory; all fields private but `attempts`, `attempt_count` and `current`. The engine's author may
- * add fields freely; keep the whole under 512 bytes (an idle stream holds one). */
+ * add fields freely; keep the whole under 768 bytes (an idle stream holds one). */
 struct plan {
     struct pool *pool;
     struct route route;

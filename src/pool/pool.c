@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/state.h"
 
@@ -35,6 +36,7 @@ enum status pool_new(const struct pool_options *options, struct pool **ret_pool)
     pool->rng.state = options->seed;
     pool->hash_seed = (struct hash_seed){rng_next(&pool->rng), rng_next(&pool->rng)};
     pool->egress.kind = NODE_EGRESS;
+    list_init(&pool->buckets);
     pool->identities = calloc(TABLE_FIRST, sizeof(*pool->identities));
     pool->names = calloc(TABLE_FIRST, sizeof(*pool->names));
     pool->identity_buckets = pool->name_buckets = TABLE_FIRST;
@@ -61,6 +63,7 @@ void pool_free(struct pool *pool)
     if (!pool)
         return;
     circuits_fini(&pool->circuits);
+    headroom_free(pool);
     lanes_clear(pool);
     for (size_t i = 0; i < pool->key_count; i++)
         free(pool->keys[i]);

@@ -1,5 +1,6 @@
 #include "pool/report.h"
 
+#include "pool/headroom.h"
 #include "pool/invariant.h"
 
 /* A model or family nobody asks for any more must not be remembered for ever: a half-open breaker
@@ -125,12 +126,17 @@ void report_begin(struct pool *pool, key_id id, const struct route *route, int64
 {
     struct key *key = pool_key(pool, id);
 
-    *ret_attempt = (struct attempt){.key = id, .serial = ++pool->serial, .started_ns = now_ns};
+    *ret_attempt = (struct attempt){.key = id,
+                                    .serial = ++pool->serial,
+                                    .started_ns = now_ns,
+                                    .costs = {route->costs[0], route->costs[1], route->costs[2]},
+                                    .tokens = -1};
     key_ref(key);
     if (key->in_flight++ == 0)
         key->proof_started_ns = now_ns;
     key->last_used_ns = now_ns;
     visit_path(pool, ret_attempt, route, take_lease, now_ns);
+    headroom_begin(pool, ret_attempt, route, now_ns);
 }
 
 static void return_lease(struct pool *pool, struct breaker *b, struct attempt *attempt,
@@ -267,10 +273,12 @@ void report_failure(struct pool *pool, struct attempt *attempt, const struct rou
         fail_at(pool, b, attempt, verdict, evidence, now_ns);
 }
 
-void report_end(struct pool *pool, struct attempt *attempt, const struct route *route, bool success)
+void report_end(struct pool *pool, struct attempt *attempt, const struct route *route, bool success,
+                int64_t now_ns)
 {
     struct key *key = pool_key(pool, attempt->key);
 
+    headroom_end(attempt, now_ns);
     key->in_flight--;
     key->requests++;
     key->successes += success;

@@ -18,7 +18,7 @@ void report_failure(struct pool *pool, struct attempt *attempt, const struct rou
 
 /* The attempt is over, after report_success, report_failure, or neither: counts it out and
  * returns the leases that are still its own. The key stays referenced. */
-void report_end(struct pool *pool, struct attempt *attempt, const struct route *route,
-                bool success);
+void report_end(struct pool *pool, struct attempt *attempt, const struct route *route, bool success,
+                int64_t now_ns);
 
 #endif

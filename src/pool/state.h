@@ -56,6 +56,7 @@ struct pool {
     unsigned next_lane; /* the one to be replaced */
 
     struct circuits circuits;
+    struct list buckets; /* all of them, also those that only their holders know */
     struct node egress;
     struct service *services;
     struct owner **names; /* hash table of owners, a power of two of chains */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/headroom.h"
 #include "pool/state.h"
 
 struct service *tree_service(struct pool *pool, uint32_t index)
@@ -248,10 +249,19 @@ static void move_breakers(struct pool *pool, struct node *from, struct node *to,
         tree_refresh(pool, to);
 }
 
+/* Breakers and buckets of one level. */
+static void move_level(struct pool *pool, struct node *from, struct node *to,
+                       enum bucket_level level)
+{
+    move_breakers(pool, from, to, level == LEVEL_ORG ? scope_of_org : scope_of_project);
+    headroom_move(from, to, level);
+}
+
 void tree_clear(struct pool *pool, struct node *node)
 {
     while (node->breakers)
         discard(pool, node->breakers);
+    headroom_clear(node);
 }
 
 void tree_refresh_key(struct pool *pool, struct key *key)
@@ -325,9 +335,9 @@ void tree_rehome(struct pool *pool, struct key *key, struct owner *org, struct o
         return;
     join(key, org, project);
     if (own_project)
-        move_breakers(pool, &key->node, key_project_node(key), scope_of_project);
+        move_level(pool, &key->node, key_project_node(key), LEVEL_PROJECT);
     if (own_org)
-        move_breakers(pool, &key->node, key_org_node(key), scope_of_org);
+        move_level(pool, &key->node, key_org_node(key), LEVEL_ORG);
     tree_refresh_key(pool, key);
     owner_collect(pool, old_project ? old_project : old_org);
 }
@@ -336,8 +346,8 @@ void tree_rehome(struct pool *pool, struct key *key, struct owner *org, struct o
 static void merge_project(struct pool *pool, struct owner *from, struct owner *into)
 {
     from->pins++;
-    move_breakers(pool, &from->node, &into->node, scope_of_project);
-    move_breakers(pool, &from->node, &into->org->node, scope_of_org);
+    move_level(pool, &from->node, &into->node, LEVEL_PROJECT);
+    move_level(pool, &from->node, &into->org->node, LEVEL_ORG);
     while (!list_empty(&from->members)) {
         struct key *key = container_of(from->members.next, struct key, siblings);
         join(key, into->org, into);
@@ -361,6 +371,6 @@ void tree_adopt(struct pool *pool, struct owner *project, struct owner *org)
     list_append(&org->projects, &project->siblings);
     for (struct list *at = project->members.next; at != &project->members; at = at->next)
         container_of(at, struct key, siblings)->org = org;
-    move_breakers(pool, &project->node, &org->node, scope_of_org);
+    move_level(pool, &project->node, &org->node, LEVEL_ORG);
     refresh_members(pool, project);
 }

@@ -25,6 +25,7 @@ enum node_kind { NODE_EGRESS, NODE_SERVICE, NODE_ORGANIZATION, NODE_PROJECT, NOD
  * only while `seen` is its number (select.c). */
 struct node {
     struct breaker *breakers;
+    struct bucket *buckets;
     uint64_t seen;
     uint64_t taboo; /* the selection for which everything below is out of the question */
     uint32_t open;  /* OPEN breakers here that stop every request of every key below */

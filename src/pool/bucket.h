@@ -1,0 +1,119 @@
+/* What is left of the limits of one account for one model.
+ *
+ *     level ┤ limit ────────────────╮ never above
+ *           │          ╱ refills, linearly, by `rate`
+ *           │ ●───────╱  what the freshest answer said: `remaining`, at the time its request was sent
+ *           │ ┊ pending: reserved by attempts sent since, and not yet in any answer
+ *           └─┴──────────────────────▶ time
+ *
+ * A bucket has a gauge for each thing that is counted (requests, tokens, images). An attempt that
+ * begins holds a reservation of its costs in the buckets of its project and its organisation, and
+ * a reservation ends in one of two ways: an answer of a later or the same attempt has come (then
+ * what it cost is in that answer's `remaining`), or the attempt itself is over (then it is taken
+ * off the level, with what it really used where that is known).
+ *
+ * Answers come in any order; the one whose request was sent last knows most (`serial`), and older
+ * ones are not listened to. Reservations stand in a list in the order they were sent, so that
+ * what an answer makes obsolete is the front of it.
+ *
+ * What headers say is exact for the moment it was said and an estimate ever after: other programs
+ * drink from the same account. So a bucket may only send a request elsewhere, or let it wait; it
+ * never makes it fail (plan.c), and what it refuses too long is tried (`trial`, one at a time).
+ *
+ * After a limit or quota has recovered, traffic comes back along a ramp: the gap between two
+ * requests, at first many times the usual one, shrinks to it within pool_options.ramp_ns.
+ */
+#ifndef SPAREKEY_POOL_BUCKET_H
+#define SPAREKEY_POOL_BUCKET_H
+
+#include "base/list.h"
+#include "pool/plan.h"
+
+struct node;
+
+/* Buckets of one node, for different models: the one unused for longest gives way. */
+#define BUCKETS_PER_NODE 16
+
+/* A reset that is farther away than the longest window there is (a month) is nonsense. */
+#define BUCKET_RESET_MAX_NS (INT64_C(32) * 86400 * 1000000000)
+
+/* With nothing known of the window: a minute, as most limits are per minute. */
+#define BUCKET_WINDOW_NS (INT64_C(60) * 1000000000)
+
+/* An account asked less often than this is not much used: it needs no ramp. */
+#define RAMP_GAP_MAX_NS INT64_C(200000000)
+/* The first gap of a ramp is so many usual ones. */
+#define RAMP_STEEPNESS 16
+
+enum bucket_level { LEVEL_PROJECT, LEVEL_ORG };
+
+struct gauge {
+    int64_t limit;   /* -1: unknown, and then the rest means nothing */
+    int64_t pending; /* reserved and newer than the level */
+    int64_t missing; /* what was missing when `rate` was learned: more tells it better */
+    double level;    /* at at_ns */
+    double rate;     /* per nanosecond */
+    int64_t at_ns;
+};
+
+struct bucket {
+    struct node *node;   /* NULL: its node is gone, only holders are left */
+    struct bucket *next; /* of the same node */
+    struct list all;     /* every bucket of the pool */
+    struct list holds;   /* struct hold, in the order of their serials */
+    uint64_t model;
+    uint64_t serial;      /* of the attempt whose answer is believed */
+    uint64_t trial;       /* the attempt that was sent although the bucket seemed too empty, 0 */
+    int64_t trial_end_ns; /* a trial not ended by then is lost */
+    int64_t sent_ns;      /* the last reservation */
+    int64_t gap_ns;       /* usual time between two */
+    int64_t ramp_ns;      /* when the ramp began, … */
+    int64_t ramp_end_ns;  /* … and when it ends */
+    uint64_t seen;        /* the selection that computed ready_ns */
+    int64_t ready_ns;
+    uint8_t level; /* enum bucket_level */
+    int8_t votes;  /* LEVEL_ORG: > 0: its projects do draw from one bucket (headroom.c) */
+    struct gauge gauges[COST_COUNT];
+};
+
+static inline bool bucket_binds(const struct bucket *b)
+{
+    return b->level == LEVEL_PROJECT || b->votes > 0;
+}
+
+/* Memory of the pool's; NULL without. */
+struct bucket *bucket_new(struct node *node, uint64_t model, enum bucket_level level);
+
+/* Off its node; freed now or by its last holder. */
+void bucket_detach(struct bucket *b);
+
+/* When it can hold these costs: a time not after now_ns for now. */
+int64_t bucket_ready_ns(const struct bucket *b, const int64_t costs[COST_COUNT], int64_t now_ns);
+
+/* How much of the gauge is there at `now_ns`, reservations deducted. Its limit is known. */
+double gauge_left(const struct gauge *g, int64_t now_ns);
+
+/* The least share of a gauge that is left: 0 … 1, 1 with nothing known. */
+double bucket_share(const struct bucket *b, int64_t now_ns);
+
+/* Time in which these costs refill; 0 when nothing is known. */
+int64_t bucket_pace_ns(const struct bucket *b, const int64_t costs[COST_COUNT]);
+
+/* The reservation of an attempt that begins, and its end; costs are the attempt's. */
+void bucket_hold(struct bucket *b, struct attempt *attempt, unsigned which, bool trial,
+                 int64_t lease_ns, int64_t now_ns);
+void bucket_release(struct attempt *attempt, unsigned which, int64_t now_ns);
+
+/* A breaker above it closed: traffic comes back by and by. */
+void bucket_ramp(struct bucket *b, int64_t ramp_ns, int64_t now_ns);
+
+/* What the answer of the attempt said about each gauge; `limit` -1 where it said nothing. */
+void bucket_correct(struct bucket *b, const struct attempt *attempt,
+                    const struct limit_reading readings[COST_COUNT]);
+
+/* Whether a reading makes sense; only then it is one. */
+bool reading_known(const struct limit_reading *reading);
+
+void bucket_check(const struct bucket *b);
+
+#endif

@@ -1,0 +1,312 @@
+#include "pool/headroom.h"
+
+#include <stdlib.h>
+
+#include "pool/invariant.h"
+
+static struct node *node_of(struct key *key, enum bucket_level level)
+{
+    return level == LEVEL_ORG ? key_org_node(key) : key_project_node(key);
+}
+
+static struct bucket *find_at(const struct node *node, uint64_t model, enum bucket_level level)
+{
+    struct bucket *b = node->buckets;
+
+    while (b && (b->model != model || b->level != level))
+        b = b->next;
+    return b;
+}
+
+struct bucket *headroom_find(struct key *key, uint64_t model, enum bucket_level level)
+{
+    return find_at(node_of(key, level), model, level);
+}
+
+/* The one unused for longest makes room; those in use stay. */
+static void make_room(struct node *node)
+{
+    struct bucket **oldest = NULL, *b;
+    unsigned count = 0;
+
+    for (struct bucket **at = &node->buckets; *at; at = &(*at)->next, count++)
+        if (list_empty(&(*at)->holds) && (!oldest || (*at)->sent_ns < (*oldest)->sent_ns))
+            oldest = at;
+    if (count < 2 * BUCKETS_PER_NODE || !oldest)
+        return;
+    b = *oldest;
+    *oldest = b->next;
+    bucket_detach(b);
+}
+
+/* Without memory nothing is learned, and limits are found out by running into them. */
+static struct bucket *find_or_add(struct pool *pool, struct key *key, uint64_t model,
+                                  enum bucket_level level)
+{
+    struct node *node = node_of(key, level);
+    struct bucket *b = find_at(node, model, level);
+
+    if (b)
+        return b;
+    make_room(node);
+    b = bucket_new(node, model, level);
+    if (!b)
+        return NULL;
+    b->next = node->buckets;
+    node->buckets = b;
+    list_append(&pool->buckets, &b->all);
+    return b;
+}
+
+static int64_t ready_at(struct pool *pool, struct bucket *b, const struct route *route,
+                        int64_t now_ns, double *pace_per_s)
+{
+    int64_t pace_ns;
+
+    if (b->seen == pool->stamp)
+        return b->ready_ns;
+    b->seen = pool->stamp;
+    b->ready_ns = bucket_ready_ns(b, route->costs, now_ns);
+    if (b->ready_ns > now_ns && pace_per_s) {
+        pace_ns = bucket_pace_ns(b, route->costs);
+        *pace_per_s += pace_ns > 0 ? 1e9 / (double)pace_ns : 0;
+    }
+    return b->ready_ns;
+}
+
+int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route *route,
+                          int64_t now_ns, double *pace_per_s)
+{
+    int64_t ready_ns = now_ns;
+
+    for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
+        struct bucket *b = headroom_find(key, route->model, level);
+        int64_t at_ns =
+            b && bucket_binds(b) ? ready_at(pool, b, route, now_ns, pace_per_s) : now_ns;
+        if (at_ns > ready_ns)
+            ready_ns = at_ns;
+    }
+    return ready_ns;
+}
+
+double headroom_share(struct key *key, const struct route *route, int64_t now_ns)
+{
+    double least = 1;
+
+    for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
+        struct bucket *b = headroom_find(key, route->model, level);
+        double share = b && bucket_binds(b) ? bucket_share(b, now_ns) : 1;
+        if (share < least)
+            least = share;
+    }
+    return least;
+}
+
+bool headroom_may_try(struct key *key, const struct route *route, int64_t now_ns)
+{
+    for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
+        struct bucket *b = headroom_find(key, route->model, level);
+        if (b && b->trial && now_ns < b->trial_end_ns)
+            return false;
+    }
+    return true;
+}
+
+void headroom_begin(struct pool *pool, struct attempt *attempt, const struct route *route,
+                    int64_t now_ns)
+{
+    struct key *key = pool_key(pool, attempt->key);
+
+    for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
+        struct bucket *b = headroom_find(key, route->model, level);
+        bool trial;
+        attempt->holds[level].bucket = NULL;
+        if (!b)
+            continue;
+        trial = bucket_binds(b) && bucket_ready_ns(b, attempt->costs, now_ns) > now_ns;
+        bucket_hold(b, attempt, level, trial, pool->options.lease_ns, now_ns);
+    }
+}
+
+void headroom_end(struct attempt *attempt, int64_t now_ns)
+{
+    bucket_release(attempt, LEVEL_PROJECT, now_ns);
+    bucket_release(attempt, LEVEL_ORG, now_ns);
+}
+
+/* ---- what answers say ---- */
+
+/* Which readings of a report belong to a level: [0] to the plain ones, [1] to the project's. */
+static const int reading_of[2][COST_COUNT] = {
+    {REPORT_REQUESTS, REPORT_TOKENS, REPORT_IMAGES},
+    {REPORT_PROJECT_REQUESTS, REPORT_PROJECT_TOKENS, -1},
+};
+
+struct told {
+    bool any, empty; /* something known; too little of it for the request */
+    struct limit_reading readings[COST_COUNT];
+};
+
+static struct told read_report(const struct limit_report *report, const int which[COST_COUNT],
+                               const int64_t costs[COST_COUNT])
+{
+    struct told told = {0};
+
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        told.readings[i] = (struct limit_reading){-1, -1, -1};
+        if (which[i] < 0 || !reading_known(&report->readings[which[i]]))
+            continue;
+        told.readings[i] = report->readings[which[i]];
+        told.any = true;
+        told.empty |= told.readings[i].remaining < costs[i] || told.readings[i].remaining == 0;
+    }
+    return told;
+}
+
+static double distance(double a, double b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* How far a bucket's own idea of one gauge is from what was read. */
+static double surprise(const struct bucket *b, unsigned gauge, const struct limit_reading *r,
+                       int64_t at_ns)
+{
+    const struct gauge *g = &b->gauges[gauge];
+    double left = g->limit == r->limit ? gauge_left(g, at_ns) : (double)r->limit;
+
+    return distance(left, (double)r->remaining);
+}
+
+/* Who foretold this reading: the organisation's bucket or the project's own? */
+static void vote(struct bucket *org, const struct bucket *project, const struct attempt *attempt,
+                 const struct told *told)
+{
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        const struct limit_reading *r = &told->readings[i];
+        double shared, own;
+        if (r->limit < 0 || org->gauges[i].limit != r->limit)
+            continue;
+        shared = surprise(org, i, r, attempt->started_ns);
+        own = surprise(project, i, r, attempt->started_ns);
+        if (distance(shared, own) < 2)
+            continue; /* they foretold the same */
+        if (shared < own && org->votes < HEADROOM_VOTES_MAX)
+            org->votes++;
+        else if (shared > own && org->votes > -HEADROOM_VOTES_MAX)
+            org->votes--;
+        return;
+    }
+}
+
+static void correct(struct bucket *b, const struct attempt *attempt, const struct told *told)
+{
+    if (b)
+        bucket_correct(b, attempt, told->readings);
+}
+
+static void hear_plain(struct pool *pool, struct attempt *attempt, uint64_t model,
+                       const struct told *told)
+{
+    struct key *key = pool_key(pool, attempt->key);
+    struct bucket *project = find_or_add(pool, key, model, LEVEL_PROJECT);
+    struct bucket *org = NULL;
+
+    if (key->org)
+        org = find_or_add(pool, key, model, LEVEL_ORG);
+    if (org && project && attempt->serial > org->serial)
+        vote(org, project, attempt, told);
+    correct(org, attempt, told);
+    correct(project, attempt, told);
+}
+
+static void hear_both(struct pool *pool, struct attempt *attempt, uint64_t model,
+                      const struct told *plain, const struct told *own)
+{
+    struct key *key = pool_key(pool, attempt->key);
+    struct bucket *org = find_or_add(pool, key, model, LEVEL_ORG);
+
+    if (org)
+        org->votes = HEADROOM_VOTES_MAX; /* that is certain */
+    correct(org, attempt, plain);
+    correct(find_or_add(pool, key, model, LEVEL_PROJECT), attempt, own);
+}
+
+void headroom_report(struct pool *pool, struct attempt *attempt, const struct route *route,
+                     const struct limit_report *report, int64_t now_ns)
+{
+    struct told plain = read_report(report, reading_of[0], attempt->costs);
+    struct told own = read_report(report, reading_of[1], attempt->costs);
+
+    (void)now_ns;
+    attempt->told = true;
+    attempt->explained = plain.empty || own.empty;
+    attempt->project_explained = own.empty && !plain.empty;
+    if (own.any)
+        hear_both(pool, attempt, route->model, &plain, &own);
+    else if (plain.any)
+        hear_plain(pool, attempt, route->model, &plain);
+}
+
+/* ---- recovery ---- */
+
+void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, const struct route *route,
+                   int64_t now_ns)
+{
+    bool org = scope == SCOPE_ORG || scope == SCOPE_ORG_MODEL || scope == SCOPE_ORG_MODEL_STREAM;
+    struct bucket *b = headroom_find(key, route->model, org ? LEVEL_ORG : LEVEL_PROJECT);
+
+    if (b && bucket_binds(b) && pool->options.ramp_ns > 0)
+        bucket_ramp(b, pool->options.ramp_ns, now_ns);
+}
+
+/* ---- the tree ---- */
+
+void headroom_move(struct node *from, struct node *to, enum bucket_level level)
+{
+    struct bucket **at = &from->buckets;
+
+    while (from != to && *at) {
+        struct bucket *b = *at;
+        if (b->level != level) {
+            at = &b->next;
+            continue;
+        }
+        *at = b->next;
+        if (find_at(to, b->model, level)) {
+            bucket_detach(b); /* what the new owner's answers say is worth more */
+            continue;
+        }
+        b->node = to;
+        b->next = to->buckets;
+        to->buckets = b;
+    }
+}
+
+void headroom_clear(struct node *node)
+{
+    while (node->buckets) {
+        struct bucket *b = node->buckets;
+        node->buckets = b->next;
+        bucket_detach(b);
+    }
+}
+
+void headroom_free(struct pool *pool)
+{
+    while (!list_empty(&pool->buckets)) {
+        struct bucket *b = container_of(pool->buckets.next, struct bucket, all);
+        list_remove(&b->all);
+        free(b);
+    }
+}
+
+void headroom_check(const struct pool *pool)
+{
+    for (struct list *at = pool->buckets.next; at != &pool->buckets; at = at->next) {
+        const struct bucket *b = container_of(at, struct bucket, all);
+        bucket_check(b);
+        INVARIANT(!b->node || find_at(b->node, b->model, (enum bucket_level)b->level) == b,
+                  "a bucket does not stand where it says");
+    }
+}

@@ -1,0 +1,55 @@
+/* Which bucket a request draws from, and whether it may: buckets where they meet keys and answers.
+ *
+ * Headers do not say whose limit they tell. x-ratelimit-…-project-… is the project's; the plain
+ * ones are the organisation's where those stand beside them, and most probably so where not, but
+ * then an account with a limit per project only looks the same. So a plain reading goes to the
+ * project's bucket, for which it is true either way, and also to one of the organisation, which
+ * only watches: whenever the next answer comes from another project, either the organisation's
+ * bucket foretold it or the project's own did, and the better prophet gets a vote. With more votes
+ * for it than against, the organisation's bucket binds all its projects.
+ */
+#ifndef SPAREKEY_POOL_HEADROOM_H
+#define SPAREKEY_POOL_HEADROOM_H
+
+#include "pool/bucket.h"
+#include "pool/state.h"
+
+/* Votes are capped, so that an account which changes is believed again soon. */
+#define HEADROOM_VOTES_MAX 4
+
+/* The key's bucket of this level for the model; NULL when nothing is known. */
+struct bucket *headroom_find(struct key *key, uint64_t model, enum bucket_level level);
+
+/* When the accounts of this key can take the request; not after now_ns: now. Looked up once a
+ * selection. `*pace_per_s`, where not NULL, grows by how many such requests refill a second in a
+ * bucket that was not seen before in this selection and is not ready. */
+int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route *route,
+                          int64_t now_ns, double *pace_per_s);
+
+/* The least share left of what binds this key, 0 … 1. */
+double headroom_share(struct key *key, const struct route *route, int64_t now_ns);
+
+/* Whether a request may be sent on this key although its accounts seem too empty. */
+bool headroom_may_try(struct key *key, const struct route *route, int64_t now_ns);
+
+void headroom_begin(struct pool *pool, struct attempt *attempt, const struct route *route,
+                    int64_t now_ns);
+void headroom_end(struct attempt *attempt, int64_t now_ns);
+
+/* plan_limits. */
+void headroom_report(struct pool *pool, struct attempt *attempt, const struct route *route,
+                     const struct limit_report *report, int64_t now_ns);
+
+/* A limit of this scope recovered, as this request has proved. */
+void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, const struct route *route,
+                   int64_t now_ns);
+
+/* The tree changes: buckets of a level go to another node, or from a node that goes. */
+void headroom_move(struct node *from, struct node *to, enum bucket_level level);
+void headroom_clear(struct node *node);
+
+/* What is left when a pool goes. */
+void headroom_free(struct pool *pool);
+void headroom_check(const struct pool *pool);
+
+#endif

@@ -8,7 +8,7 @@
 #include "gateway/credential.h"
 #include "gateway/headers.h"
 #include "openai/error_body.h"
-#include "openai/json_scan.h"
+#include "openai/json_whole.h"
 #include "openai/usage.h"
 
 enum {
@@ -352,26 +352,14 @@ static void on_flush(struct upstream_call *call)
         server_flush(x->request);
 }
 
-static void ignore_token(void *ctx, const struct json_token *token)
-{
-    (void)ctx;
-    (void)token;
-}
-
 /* Whether an answer that calls itself JSON is one document from its first byte to its last: half a
  * document that is framed as a whole one is a broken answer too. Longer ones have begun to flow. */
 static bool is_whole_document(const struct exchange *x)
 {
-    char text[8];
-    const struct json_sink sink = {.token = ignore_token, .text = text, .text_size = sizeof text};
-    struct json_scan scan;
-
     if (x->is_stream || x->head_method || x->status == 204 ||
         !slice_starts(slice_str(x->ws->content_type), SLICE("application/json")))
         return true;
-    json_scan_init(&scan);
-    json_scan_feed(&scan, &sink, x->ws->held.data, x->ws->held.len);
-    return json_scan_finish(&scan, &sink);
+    return json_whole(buffer_slice(&x->ws->held));
 }
 
 static void on_complete(struct upstream_call *call)

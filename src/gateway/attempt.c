@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "gateway/credential.h"
 #include "gateway/headers.h"
+#include "gateway/respond.h"
 #include "openai/error_body.h"
 #include "openai/json_whole.h"
 #include "openai/usage.h"
@@ -185,22 +186,40 @@ struct answer_facts attempt_facts(struct exchange *x, struct limit_report *limit
     return facts;
 }
 
-/* An error event that came before any content becomes the answer it would have been outside a
- * stream, for the caller of a request that no key can serve. */
-static bool become_error_answer(struct exchange *x, const struct evidence *evidence)
+/* Puts an error of this wording in the place of the answer read so far. */
+static bool replace_answer(struct exchange *x, const struct evidence *evidence,
+                           const struct error_fields *error)
 {
     struct workspace *ws = x->ws;
-    struct error_fields error;
 
-    error_fields_read(SLICE("application/json"), buffer_slice(&x->sse.error_data), &error);
     ws->held.len = ws->held_fields.len = 0;
-    x->status = evidence->status;
     return buffer_printf(&ws->held_fields, EXCHANGE_FIELDS_MAX,
                          "content-type: application/json\r\n%s%s%s",
                          *evidence->request_id ? "x-request-id: " : "", evidence->request_id,
                          *evidence->request_id ? "\r\n" : "") == STATUS_OK &&
-           error_body_write(&ws->held, slice_str(error.message), slice_str(error.type),
-                            slice_str(error.code)) == STATUS_OK;
+           error_body_write(&ws->held, slice_str(error->message), slice_str(error->type),
+                            slice_str(error->code)) == STATUS_OK;
+}
+
+/* An answer that the caller can read, whatever came: an error event before any content becomes the
+ * answer it would have been outside a stream; an error answer that broke off keeps its status.
+ * False: there is none. */
+static bool make_presentable(struct exchange *x, enum transport transport,
+                             const struct answer *answer, const struct evidence *evidence)
+{
+    struct error_fields error = {.code = "answer_cut",
+                                 .type = RESPOND_ERROR_TYPE,
+                                 .message = "The upstream's error answer broke off."};
+
+    if (!x->ws || x->status == 0)
+        return false;
+    if (transport != TRANSPORT_OK)
+        return x->status >= 400 && replace_answer(x, evidence, &error);
+    if (!answer->in_stream)
+        return true;
+    error_fields_read(SLICE("application/json"), answer->body, &error);
+    x->status = evidence->status;
+    return replace_answer(x, evidence, &error);
 }
 
 bool attempt_report(struct exchange *x, enum transport transport)
@@ -218,9 +237,7 @@ bool attempt_report(struct exchange *x, enum transport transport)
         log_failure(x, &verdict, &evidence);
     bool keep =
         keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &facts, exchange_now(x));
-    if (!keep || !x->ws || transport != TRANSPORT_OK)
-        return false;
-    return answer.in_stream ? become_error_answer(x, &evidence) : x->status != 0;
+    return make_presentable(x, transport, &answer, &evidence) && keep;
 }
 
 /* The attempt has failed before anything reached the client: what now? */

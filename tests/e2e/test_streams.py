@@ -169,6 +169,17 @@ def test_a_stream_that_fails_on_every_key(stage):
     assert mock.asked() == ["a", "b"]
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_policy_error_inside_a_stream_is_an_answer(stage, path):
+    """Before any content it can still be what it would have been outside: a 400, from one key."""
+    mock, gateway = stage.up()
+    mock.fault("stream_error_before_content", code="invalid_prompt")
+    status, fields, data, ended = post(gateway, path)
+    assert (status, ended) == (400, True) and fields["content-type"] == "application/json"
+    assert json.loads(data)["error"]["code"] == "invalid_prompt"
+    assert mock.asked() == ["a"]
+
+
 def test_a_failed_response_is_the_callers_to_see(stage):
     """HTTP 200 with status "failed": the work ran, and is told as it is."""
     mock, gateway = stage.up()

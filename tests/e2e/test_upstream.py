@@ -108,6 +108,16 @@ def test_nothing_but_broken_answers(scripted, case):
     assert reply.status_code in (502, 503) and reply.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("status", [b"429 Too Many Requests", b"503 Service Unavailable",
+                                    b"404 Not Found", b"401 Unauthorized"])
+def test_an_error_answer_that_breaks_off(scripted, status):
+    """Its head says enough to move on, too little to be shown to anybody."""
+    _, gateway = scripted(answer(body=BODY, status=status)[:-10], close=True)
+    reply = gateway.chat()
+    assert reply.status_code >= 400 and reply.status_code != 401
+    assert reply.json()["error"]["message"]
+
+
 def test_bytes_behind_an_answer_poison_the_connection(scripted):
     """A second answer that nobody asked for must not be given to the next request."""
     upstream, gateway = scripted(answer() + answer(body=BODY.replace(b"hello", b"forged")), answer())

@@ -21,8 +21,8 @@ struct natural {
     int status;
 };
 
-/* The status each code would have had as an answer of its own. Rows that match a code at any
- * status need no entry. */
+/* The status each code would have had as an answer of its own: rows may ask for it, and so may the
+ * caller, who gets the error as such an answer when nothing of the stream has been seen yet. */
 static const struct natural code_status[] = {
     {"rate_limit_exceeded", 429},
     {"slow_down", 429},
@@ -50,6 +50,24 @@ static const struct natural code_status[] = {
     {"model_not_found", 404},
     {"not_found", 404},
     {"invalid_api_key", 401},
+    {"account_deactivated", 401},
+    {"unsupported_country_region_territory", 403},
+    {"content_policy_violation", 400},
+    {"invalid_prompt", 400},
+    {"cyber_policy", 400},
+    {"bio_policy", 400},
+    {"misalignment_policy_violation", 400},
+    {"moderation_blocked", 400},
+    {"image_content_policy_violation", 400},
+    {"content_filter", 400},
+    {"previous_response_not_found", 400},
+    {"conversation_locked", 400},
+    {"invalid_encrypted_content", 400},
+    {"billing_hard_limit_reached", 400},
+    {"credit_balance_exhausted", 429},
+    {"organization_spend_limit_exceeded", 429},
+    {"organization_usage_limit_exceeded", 429},
+    {"project_spend_limit_exceeded", 429},
 };
 
 static const struct natural type_status[] = {

@@ -442,7 +442,7 @@ static void test_errors_in_streams(void **state)
         {"{\"type\":\"response.failed\",\"response\":{\"id\":\"resp_1\",\"status\":\"failed\","
          "\"error\":{\"code\":\"server_error\",\"message\":\"m\"}}}",
          500, REACT_NEXT, SCOPE_SERVICE_MODEL, FAILURE_SERVER},
-        {"{\"type\":\"error\",\"code\":\"invalid_prompt\",\"message\":\"m\"}", 500, REACT_RETURN,
+        {"{\"type\":\"error\",\"code\":\"invalid_prompt\",\"message\":\"m\"}", 400, REACT_RETURN,
          SCOPE_REQUEST, FAILURE_POLICY},
         {"{\"error\":{\"code\":\"slow_down\"}}", 429, REACT_NEXT, SCOPE_PROJECT_MODEL,
          FAILURE_SLOW_DOWN},

@@ -58,7 +58,7 @@ struct gauge {
 
 struct bucket {
     struct node *node;   /* NULL: its node is gone, only holders are left */
-    struct bucket *next; /* of the same node */
+    struct bucket *next; /* chain of the table */
     struct list all;     /* every bucket of the pool */
     struct list holds;   /* struct hold, in the order of their serials */
     uint64_t model;

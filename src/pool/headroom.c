@@ -4,39 +4,96 @@
 
 #include "pool/invariant.h"
 
+#define METERS_FIRST 64
+
 static struct node *node_of(struct key *key, enum bucket_level level)
 {
     return level == LEVEL_ORG ? key_org_node(key) : key_project_node(key);
 }
 
-static struct bucket *find_at(const struct node *node, uint64_t model, enum bucket_level level)
+/* Nodes are told apart by address: no decision depends on the order in a chain. */
+static struct bucket **chain_of(const struct pool *pool, const struct node *node)
 {
-    struct bucket *b = node->buckets;
+    return &pool->meters[hash_mix((uintptr_t)node, 0) & (pool->meter_size - 1)];
+}
 
-    while (b && (b->model != model || b->level != level))
+static struct bucket *find_at(const struct pool *pool, const struct node *node, uint64_t model,
+                              enum bucket_level level)
+{
+    struct bucket *b = node->metered ? *chain_of(pool, node) : NULL;
+
+    while (b && (b->node != node || b->model != model || b->level != level))
         b = b->next;
     return b;
 }
 
-struct bucket *headroom_find(struct key *key, uint64_t model, enum bucket_level level)
+struct bucket *headroom_find(const struct pool *pool, struct key *key, uint64_t model,
+                             enum bucket_level level)
 {
-    return find_at(node_of(key, level), model, level);
+    return find_at(pool, node_of(key, level), model, level);
+}
+
+static void link_bucket(struct pool *pool, struct bucket *b)
+{
+    struct bucket **chain = chain_of(pool, b->node);
+
+    b->next = *chain;
+    *chain = b;
+    b->node->metered = true;
+    pool->meter_count++;
+}
+
+/* The bucket at *at leaves the table. */
+static struct bucket *unlink_bucket(struct pool *pool, struct bucket **at)
+{
+    struct bucket *b = *at;
+
+    *at = b->next;
+    b->next = NULL;
+    pool->meter_count--;
+    return b;
 }
 
 /* The one unused for longest makes room; those in use stay. */
-static void make_room(struct node *node)
+static void make_room(struct pool *pool, struct node *node)
 {
-    struct bucket **oldest = NULL, *b;
+    struct bucket **oldest = NULL;
     unsigned count = 0;
 
-    for (struct bucket **at = &node->buckets; *at; at = &(*at)->next, count++)
+    for (struct bucket **at = chain_of(pool, node); *at; at = &(*at)->next) {
+        if ((*at)->node != node)
+            continue;
+        count++;
         if (list_empty(&(*at)->holds) && (!oldest || (*at)->sent_ns < (*oldest)->sent_ns))
             oldest = at;
-    if (count < 2 * BUCKETS_PER_NODE || !oldest)
-        return;
-    b = *oldest;
-    *oldest = b->next;
-    bucket_detach(b);
+    }
+    if (count >= BUCKETS_PER_NODE && oldest)
+        bucket_detach(unlink_bucket(pool, oldest));
+}
+
+/* Longer chains are only slower, so a failed growth is a failure only the first time. */
+static bool grow_meters(struct pool *pool)
+{
+    size_t size = pool->meter_size ? pool->meter_size * 2 : METERS_FIRST;
+    struct bucket **bigger, **old = pool->meters;
+    size_t old_size = pool->meter_size;
+
+    if (pool->meter_count < pool->meter_size)
+        return true;
+    bigger = calloc(size, sizeof(*bigger));
+    if (!bigger)
+        return old;
+    pool->meters = bigger;
+    pool->meter_size = size;
+    pool->meter_count = 0;
+    for (size_t i = 0; i < old_size; i++) {
+        for (struct bucket *b = old[i], *next; b; b = next) {
+            next = b->next;
+            link_bucket(pool, b);
+        }
+    }
+    free(old);
+    return true;
 }
 
 /* Without memory nothing is learned, and limits are found out by running into them. */
@@ -44,16 +101,15 @@ static struct bucket *find_or_add(struct pool *pool, struct key *key, uint64_t m
                                   enum bucket_level level)
 {
     struct node *node = node_of(key, level);
-    struct bucket *b = find_at(node, model, level);
+    struct bucket *b = find_at(pool, node, model, level);
 
-    if (b)
+    if (b || !grow_meters(pool))
         return b;
-    make_room(node);
+    make_room(pool, node);
     b = bucket_new(node, model, level);
     if (!b)
         return NULL;
-    b->next = node->buckets;
-    node->buckets = b;
+    link_bucket(pool, b);
     list_append(&pool->buckets, &b->all);
     return b;
 }
@@ -80,7 +136,7 @@ int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route
     int64_t ready_ns = now_ns;
 
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(key, route->model, level);
+        struct bucket *b = headroom_find(pool, key, route->model, level);
         int64_t at_ns =
             b && bucket_binds(b) ? ready_at(pool, b, route, now_ns, pace_per_s) : now_ns;
         if (at_ns > ready_ns)
@@ -89,12 +145,13 @@ int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route
     return ready_ns;
 }
 
-double headroom_share(struct key *key, const struct route *route, int64_t now_ns)
+double headroom_share(const struct pool *pool, struct key *key, const struct route *route,
+                      int64_t now_ns)
 {
     double least = 1;
 
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(key, route->model, level);
+        struct bucket *b = headroom_find(pool, key, route->model, level);
         double share = b && bucket_binds(b) ? bucket_share(b, now_ns) : 1;
         if (share < least)
             least = share;
@@ -102,10 +159,11 @@ double headroom_share(struct key *key, const struct route *route, int64_t now_ns
     return least;
 }
 
-bool headroom_may_try(struct key *key, const struct route *route, int64_t now_ns)
+bool headroom_may_try(const struct pool *pool, struct key *key, const struct route *route,
+                      int64_t now_ns)
 {
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(key, route->model, level);
+        struct bucket *b = headroom_find(pool, key, route->model, level);
         if (b && b->trial && now_ns < b->trial_end_ns)
             return false;
     }
@@ -118,7 +176,7 @@ void headroom_begin(struct pool *pool, struct attempt *attempt, const struct rou
     struct key *key = pool_key(pool, attempt->key);
 
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(key, route->model, level);
+        struct bucket *b = headroom_find(pool, key, route->model, level);
         bool trial;
         attempt->holds[level].bucket = NULL;
         if (!b)
@@ -254,7 +312,7 @@ void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, const s
                    int64_t now_ns)
 {
     bool org = scope == SCOPE_ORG || scope == SCOPE_ORG_MODEL || scope == SCOPE_ORG_MODEL_STREAM;
-    struct bucket *b = headroom_find(key, route->model, org ? LEVEL_ORG : LEVEL_PROJECT);
+    struct bucket *b = headroom_find(pool, key, route->model, org ? LEVEL_ORG : LEVEL_PROJECT);
 
     if (b && bucket_binds(b) && pool->options.ramp_ns > 0)
         bucket_ramp(b, pool->options.ramp_ns, now_ns);
@@ -262,34 +320,39 @@ void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, const s
 
 /* ---- the tree ---- */
 
-void headroom_move(struct node *from, struct node *to, enum bucket_level level)
+void headroom_move(struct pool *pool, struct node *from, struct node *to, enum bucket_level level)
 {
-    struct bucket **at = &from->buckets;
+    struct bucket **at = from->metered && from != to ? chain_of(pool, from) : NULL;
 
-    while (from != to && *at) {
+    while (at && *at) {
         struct bucket *b = *at;
-        if (b->level != level) {
+        if (b->node != from || b->level != level) {
             at = &b->next;
             continue;
         }
-        *at = b->next;
-        if (find_at(to, b->model, level)) {
+        unlink_bucket(pool, at);
+        if (find_at(pool, to, b->model, level)) {
             bucket_detach(b); /* what the new owner's answers say is worth more */
             continue;
         }
         b->node = to;
-        b->next = to->buckets;
-        to->buckets = b;
+        link_bucket(pool, b);
+        /* It may have come to the front of this very chain, behind `at` or before it: either way
+         * every other bucket is still met. */
     }
 }
 
-void headroom_clear(struct node *node)
+void headroom_clear(struct pool *pool, struct node *node)
 {
-    while (node->buckets) {
-        struct bucket *b = node->buckets;
-        node->buckets = b->next;
-        bucket_detach(b);
+    struct bucket **at = node->metered ? chain_of(pool, node) : NULL;
+
+    while (at && *at) {
+        if ((*at)->node == node)
+            bucket_detach(unlink_bucket(pool, at));
+        else
+            at = &(*at)->next;
     }
+    node->metered = false;
 }
 
 void headroom_free(struct pool *pool)
@@ -299,6 +362,7 @@ void headroom_free(struct pool *pool)
         list_remove(&b->all);
         free(b);
     }
+    free(pool->meters);
 }
 
 void headroom_check(const struct pool *pool)
@@ -306,7 +370,7 @@ void headroom_check(const struct pool *pool)
     for (struct list *at = pool->buckets.next; at != &pool->buckets; at = at->next) {
         const struct bucket *b = container_of(at, struct bucket, all);
         bucket_check(b);
-        INVARIANT(!b->node || find_at(b->node, b->model, (enum bucket_level)b->level) == b,
+        INVARIANT(!b->node || find_at(pool, b->node, b->model, (enum bucket_level)b->level) == b,
                   "a bucket does not stand where it says");
     }
 }

@@ -18,7 +18,8 @@
 #define HEADROOM_VOTES_MAX 4
 
 /* The key's bucket of this level for the model; NULL when nothing is known. */
-struct bucket *headroom_find(struct key *key, uint64_t model, enum bucket_level level);
+struct bucket *headroom_find(const struct pool *pool, struct key *key, uint64_t model,
+                             enum bucket_level level);
 
 /* When the accounts of this key can take the request; not after now_ns: now. Looked up once a
  * selection. `*pace_per_s`, where not NULL, grows by how many such requests refill a second in a
@@ -27,10 +28,12 @@ int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route
                           int64_t now_ns, double *pace_per_s);
 
 /* The least share left of what binds this key, 0 … 1. */
-double headroom_share(struct key *key, const struct route *route, int64_t now_ns);
+double headroom_share(const struct pool *pool, struct key *key, const struct route *route,
+                      int64_t now_ns);
 
 /* Whether a request may be sent on this key although its accounts seem too empty. */
-bool headroom_may_try(struct key *key, const struct route *route, int64_t now_ns);
+bool headroom_may_try(const struct pool *pool, struct key *key, const struct route *route,
+                      int64_t now_ns);
 
 void headroom_begin(struct pool *pool, struct attempt *attempt, const struct route *route,
                     int64_t now_ns);
@@ -45,8 +48,8 @@ void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, const s
                    int64_t now_ns);
 
 /* The tree changes: buckets of a level go to another node, or from a node that goes. */
-void headroom_move(struct node *from, struct node *to, enum bucket_level level);
-void headroom_clear(struct node *node);
+void headroom_move(struct pool *pool, struct node *from, struct node *to, enum bucket_level level);
+void headroom_clear(struct pool *pool, struct node *node);
 
 /* What is left when a pool goes. */
 void headroom_free(struct pool *pool);

@@ -56,7 +56,9 @@ struct pool {
     unsigned next_lane; /* the one to be replaced */
 
     struct circuits circuits;
-    struct list buckets; /* all of them, also those that only their holders know */
+    struct list buckets;    /* all of them, also those that only their holders know */
+    struct bucket **meters; /* hash table of chains by node, a power of two of them, or NULL */
+    size_t meter_size, meter_count;
     struct node egress;
     struct service *services;
     struct owner **names; /* hash table of owners, a power of two of chains */

@@ -254,14 +254,14 @@ static void move_level(struct pool *pool, struct node *from, struct node *to,
                        enum bucket_level level)
 {
     move_breakers(pool, from, to, level == LEVEL_ORG ? scope_of_org : scope_of_project);
-    headroom_move(from, to, level);
+    headroom_move(pool, from, to, level);
 }
 
 void tree_clear(struct pool *pool, struct node *node)
 {
     while (node->breakers)
         discard(pool, node->breakers);
-    headroom_clear(node);
+    headroom_clear(pool, node);
 }
 
 void tree_refresh_key(struct pool *pool, struct key *key)

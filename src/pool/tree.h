@@ -25,7 +25,6 @@ enum node_kind { NODE_EGRESS, NODE_SERVICE, NODE_ORGANIZATION, NODE_PROJECT, NOD
  * only while `seen` is its number (select.c). */
 struct node {
     struct breaker *breakers;
-    struct bucket *buckets;
     uint64_t seen;
     uint64_t taboo; /* the selection for which everything below is out of the question */
     uint32_t open;  /* OPEN breakers here that stop every request of every key below */
@@ -33,6 +32,7 @@ struct node {
     uint64_t suspect;
     uint8_t kind;
     uint8_t gate;
+    bool metered; /* buckets of headroom may stand here (headroom.c) */
 };
 
 struct service {

@@ -82,5 +82,8 @@ enum guard_answer guard_check(const struct settings *settings, const struct requ
         return GUARD_HOST;
     if (facts->origin.len && !origin_is_local(facts->origin, listen_host))
         return GUARD_ORIGIN;
+    /* A page may make a browser GET without an Origin (an image, a link), but not without this. */
+    if (slice_ieq(facts->fetch_site, SLICE("cross-site")))
+        return GUARD_ORIGIN;
     return GUARD_PASS;
 }

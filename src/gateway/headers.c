@@ -16,6 +16,7 @@ enum fate {
     NOTE_HOST,
     NOTE_CONNECTION, /* dropped, and so is every field it names */
     LOOK_ORIGIN,     /* dropped: a browser's business with us */
+    LOOK_SITE,       /* likewise */
     LOOK_TYPE,       /* passed; the gateway looks at the value */
     LOOK_TIMEOUT,
     LOOK_VIA,
@@ -73,10 +74,9 @@ static const struct rule rules_13[] = {
     RULE(13, "authorization", NOTE_AUTHORIZATION, DROP),
 };
 static const struct rule rules_14[] = {
-    RULE(14, "content-length", DROP, DROP),
-    RULE(14, "http2-settings", DROP, PASS),
-    RULE(14, "openai-project", DROP, PASS),
-    RULE(14, "x-sparekey-key", DROP, DROP),
+    RULE(14, "content-length", DROP, DROP),      RULE(14, "http2-settings", DROP, PASS),
+    RULE(14, "openai-project", DROP, PASS),      RULE(14, "x-sparekey-key", DROP, DROP),
+    RULE(14, "sec-fetch-site", LOOK_SITE, PASS),
 };
 static const struct rule rules_15[] = {
     RULE(15, "accept-encoding", DROP, PASS),
@@ -232,6 +232,7 @@ static bool examine(enum fate fate, struct slice value, struct slice via,
         facts->host_count++;
         return false;
     case LOOK_ORIGIN: facts->origin = value; return false;
+    case LOOK_SITE: facts->fetch_site = value; return false;
     case LOOK_TYPE: facts->content_type = value; return true;
     case LOOK_TIMEOUT: note_timeout(value, facts); return true;
     case LOOK_VIA: note_via(value, via, facts); return true;

@@ -20,6 +20,7 @@ struct request_facts {
     struct slice api_key;       /* or of api-key */
     struct slice host;
     struct slice origin;
+    struct slice fetch_site; /* Sec-Fetch-Site: how a browser says where a request comes from */
     struct slice content_type;
     int64_t timeout_ms; /* x-stainless-read-timeout or x-stainless-timeout; -1 = not said */
     bool loop;          /* a Via of our own */

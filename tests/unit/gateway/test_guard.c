@@ -222,12 +222,34 @@ static void with_tokens_only_they_decide(void **state)
     assert_int_equal(with_token(t, "Bearer wrong", "token-one"), GUARD_TOKEN);
 }
 
+/* An image or a link of a foreign page is fetched without an Origin. */
+static void a_cross_site_fetch_is_refused(void **state)
+{
+    static const struct {
+        const char *site;
+        enum guard_answer expected;
+    } cases[] = {{"cross-site", GUARD_ORIGIN}, {"Cross-Site", GUARD_ORIGIN},
+                 {"same-origin", GUARD_PASS},  {"same-site", GUARD_PASS},
+                 {"none", GUARD_PASS},         {"", GUARD_PASS}};
+    struct settings settings = {.listen = {.host = loopback, .port = 7539}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct request_facts facts = {.host = SLICE("127.0.0.1:7539"),
+                                      .has_host = true,
+                                      .host_count = 1,
+                                      .fetch_site = slice_str(cases[i].site)};
+        assert_int_equal(guard_check(&settings, &facts), cases[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hosts_of_this_machine),
         cmocka_unit_test(foreign_hosts),
         cmocka_unit_test(without_tokens_host_and_origin_decide),
+        cmocka_unit_test(a_cross_site_fetch_is_refused),
         cmocka_unit_test_setup_teardown(with_tokens_only_they_decide, make_tokens, drop_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

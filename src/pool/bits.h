@@ -32,9 +32,9 @@ extern "C" {
 #define BITS_NONE       SIZE_MAX
 
 struct bits {
-    size_t size;                       /* numbers 0 … size-1 */
-    unsigned levels;                   /* the uppermost is a single word */
-    uint64_t *level[BITS_LEVELS_MAX];  /* all in one block, which begins at level[0] */
+    size_t size;                      /* numbers 0 … size-1 */
+    unsigned levels;                  /* the uppermost is a single word */
+    uint64_t *level[BITS_LEVELS_MAX]; /* all in one block, which begins at level[0] */
 };
 
 /* Empty. STATUS_NO_MEMORY. */

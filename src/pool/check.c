@@ -9,7 +9,7 @@ static void check_order(const struct pool *pool)
         const struct key *key = pool->order[i];
         INVARIANT(key->position == i, "key %u at %zu believes to be at %u", key->id, i,
                   key->position);
-        INVARIANT(pool->keys[key->id] == key, "key %u is not at its id", key->id);
+        INVARIANT(pool_key(pool, key->id) == key && key->used, "key %u is not at its id", key->id);
     }
 }
 
@@ -27,6 +27,14 @@ static uint32_t count_open(const struct node *node)
     return open;
 }
 
+static bool is_retired(const struct pool *pool, const struct key *key)
+{
+    for (size_t i = 0; i < pool->retired_count; i++)
+        if (pool->retired[i] == key)
+            return true;
+    return false;
+}
+
 static void check_key(const struct pool *pool, struct key *key)
 {
     uint32_t open =
@@ -34,18 +42,21 @@ static void check_key(const struct pool *pool, struct key *key)
 
     INVARIANT(!key->project || key->project->org == key->org,
               "key %u and its project disagree about the organisation", key->id);
-    INVARIANT(key->references >= key->in_flight, "key %u: %u in flight, %u references", key->id,
-              key->in_flight, key->references);
-    INVARIANT(key->successes <= key->requests, "key %u: more successes than requests", key->id);
+    INVARIANT(key_references(key) >= key_in_flight(key), "key %u: %u in flight, %u references",
+              key->id, key_in_flight(key), key_references(key));
+    INVARIANT(key->failures <= TALLY(&key->requests), "key %u: more failures than requests",
+              key->id);
+    INVARIANT(keys_find(&pool->keys, key->identity) == key, "key %u is not in the index", key->id);
     INVARIANT(!key->staged, "key %u is left staged", key->id);
     if (key->position == POSITION_NONE) {
-        INVARIANT(key->references, "retired key %u is held by nobody", key->id);
+        INVARIANT(is_retired(pool, key), "key %u is neither loaded nor retired", key->id);
+        INVARIANT(key_references(key) || pool->readers.first, "retired key %u is held by nobody",
+                  key->id);
         return;
     }
     INVARIANT(key->position < pool->count && pool->order[key->position] == key,
               "key %u is not in the order", key->id);
-    INVARIANT((pool->ready[key->position / WORD_BITS] >> (key->position % WORD_BITS) & 1) ==
-                  (open == 0),
+    INVARIANT(bits_has(&pool->view->ready, key->position) == (open == 0),
               "key %u: its ready bit is wrong, %u breakers are open", key->id, open);
 }
 
@@ -93,7 +104,7 @@ static void check_owners(const struct pool *pool)
     for (size_t i = 0; i < pool->name_buckets; i++) {
         for (const struct owner *owner = pool->names[i]; owner; owner = owner->next) {
             INVARIANT(owner->pins == 0, "an owner is left pinned");
-            INVARIANT(!list_empty(&owner->members) || !list_empty(&owner->projects),
+            INVARIANT(owner->members != KEY_NONE || !list_empty(&owner->projects),
                       "an owner owns nothing");
             count_open(&owner->node);
             count++;
@@ -117,25 +128,40 @@ static bool is_stopped(const struct pool *pool, const struct route *route, struc
     return false;
 }
 
+/* Every summary says what stands below it. */
+static void check_bits(const struct bits *bits)
+{
+    for (unsigned level = 1; level < bits->levels; level++) {
+        size_t words = (size_t)(bits->level[level] - bits->level[level - 1]);
+        for (size_t i = 0; i < words; i++)
+            INVARIANT((bits->level[level][i / BITS_PER_WORD] >> (i % BITS_PER_WORD) & 1) ==
+                          (bits->level[level - 1][i] != 0),
+                      "a summary of level %u is wrong at %zu", level, i);
+    }
+}
+
 static void check_lane(const struct pool *pool, const struct lane *lane)
 {
+    check_bits(&lane->worth);
     for (size_t i = 0; i < pool->count; i++)
-        INVARIANT((lane->worth[i / WORD_BITS] >> (i % WORD_BITS) & 1) ||
-                      is_stopped(pool, &lane->route, pool->order[i]),
-                  "a lane passes over key %u, which nothing stops", pool->order[i]->id);
+        INVARIANT(bits_has(&lane->worth, i) ? bits_has(&pool->view->ready, i)
+                                            : !bits_has(&pool->view->ready, i) ||
+                                                  is_stopped(pool, &lane->route, pool->order[i]),
+                  "a lane is wrong about key %u", pool->order[i]->id);
 }
 
 void pool_check(const struct pool *pool)
 {
     check_order(pool);
-    for (size_t i = 0; i < pool->key_count; i++)
-        if (pool->keys[i])
-            check_key(pool, pool->keys[i]);
+    check_bits(&pool->view->ready);
+    for (key_id id = 0; id < pool->keys.used; id++)
+        if (pool_key(pool, id)->used)
+            check_key(pool, pool_key(pool, id));
     check_circuits(&pool->circuits);
     check_owners(pool);
     for (int i = 0; i < LANE_COUNT; i++)
-        if (pool->lanes[i].worth)
-            check_lane(pool, &pool->lanes[i]);
+        if (pool->view->lanes[i])
+            check_lane(pool, pool->view->lanes[i]);
     count_open(&pool->egress);
     headroom_check(pool);
 }

@@ -125,7 +125,7 @@ static void link_to_node(struct breaker *b)
     b->next = node->breakers;
     if (b->next)
         b->next->prev = b;
-    node->breakers = b;
+    POST(&node->breakers, b);
 }
 
 static void unlink_from_node(struct breaker *b)
@@ -133,7 +133,7 @@ static void unlink_from_node(struct breaker *b)
     if (b->prev)
         b->prev->next = b->next;
     else
-        b->place.node->breakers = b->next;
+        POST(&b->place.node->breakers, b->next);
     if (b->next)
         b->next->prev = b->prev;
 }

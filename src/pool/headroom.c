@@ -39,7 +39,7 @@ static void link_bucket(struct pool *pool, struct bucket *b)
 
     b->next = *chain;
     *chain = b;
-    b->node->metered = true;
+    POST(&b->node->metered, true);
     pool->meter_count++;
 }
 
@@ -352,7 +352,7 @@ void headroom_clear(struct pool *pool, struct node *node)
         else
             at = &(*at)->next;
     }
-    node->metered = false;
+    POST(&node->metered, false);
 }
 
 void headroom_free(struct pool *pool)

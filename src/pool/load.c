@@ -4,7 +4,11 @@
  * out, what staging made is unmade. Committing only relinks, so it cannot fail.
  *
  * A key that is no longer named is retired: out of the order at once, and gone, id and all, when
- * its last attempt and trail let go of it. Named again before that, it comes back with its state.
+ * its last attempt and trail let go of it and no thread can be about to choose it (readers.h).
+ * Named again before that, it comes back with its state.
+ *
+ * Cost: linear. A reload of mostly the same keys in mostly the same order hardly uses the index of
+ * identities: what is expected next is the key behind the one found last.
  */
 #include <stdlib.h>
 
@@ -23,101 +27,23 @@ struct stage {
 struct staging {
     struct stage *stages;
     size_t count;
-    struct key **order;
-    uint64_t *ready;
+    size_t expected; /* the position of the key that may well be named next */
+    size_t kept;     /* loaded before, and named again */
+    struct view *view;
+    struct key **retired; /* room for all that are retired after this load */
 };
-
-static size_t identity_bucket(const struct pool *pool, uint64_t identity)
-{
-    return (size_t)hash_mix(pool->hash_seed.k0, identity) & (pool->identity_buckets - 1);
-}
-
-static struct key *identity_find(const struct pool *pool, uint64_t identity)
-{
-    struct key *key = pool->identities[identity_bucket(pool, identity)];
-
-    while (key && key->identity != identity)
-        key = key->next;
-    return key;
-}
-
-static void identity_link(struct pool *pool, struct key *key)
-{
-    size_t bucket = identity_bucket(pool, key->identity);
-
-    key->next = pool->identities[bucket];
-    pool->identities[bucket] = key;
-}
-
-static void identity_unlink(struct pool *pool, struct key *key)
-{
-    struct key **at = &pool->identities[identity_bucket(pool, key->identity)];
-
-    while (*at != key)
-        at = &(*at)->next;
-    *at = key->next;
-}
-
-static enum status reserve_identities(struct pool *pool, size_t count)
-{
-    size_t buckets = pool->identity_buckets;
-    struct key **bigger;
-
-    while (buckets < count)
-        buckets *= 2;
-    if (buckets == pool->identity_buckets)
-        return STATUS_OK;
-    bigger = calloc(buckets, sizeof(*bigger));
-    if (!bigger)
-        return STATUS_NO_MEMORY;
-    free(pool->identities);
-    pool->identities = bigger;
-    pool->identity_buckets = buckets;
-    for (size_t i = 0; i < pool->key_count; i++)
-        if (pool->keys[i])
-            identity_link(pool, pool->keys[i]);
-    return STATUS_OK;
-}
-
-/* Ids for `count` more keys, and room to give them all back. */
-static enum status reserve_ids(struct pool *pool, size_t count)
-{
-    size_t capacity = pool->key_count + count;
-    struct key **keys;
-    key_id *ids;
-
-    if (capacity <= pool->key_capacity)
-        return STATUS_OK;
-    if (capacity >= KEY_NONE)
-        return STATUS_NO_MEMORY;
-    keys = realloc(pool->keys, capacity * sizeof(*keys));
-    if (!keys)
-        return STATUS_NO_MEMORY;
-    pool->keys = keys;
-    ids = realloc(pool->free_ids, capacity * sizeof(*ids));
-    if (!ids)
-        return STATUS_NO_MEMORY;
-    pool->free_ids = ids;
-    pool->key_capacity = capacity;
-    return STATUS_OK;
-}
 
 static struct key *key_new(struct pool *pool, const struct key_spec *spec, struct service *service)
 {
-    struct key *key = calloc(1, sizeof(*key));
+    struct key *key = keys_take(&pool->keys, spec->identity);
 
     if (!key)
         return NULL;
     key->node.kind = NODE_KEY;
+    key->used = true;
     key->service = service;
-    key->identity = spec->identity;
     key->last_used_ns = -1;
     key->position = POSITION_NONE;
-    key->id =
-        pool->free_id_count ? pool->free_ids[--pool->free_id_count] : (key_id)pool->key_count++;
-    pool->keys[key->id] = key;
-    list_init(&key->siblings);
-    identity_link(pool, key);
     return key;
 }
 
@@ -125,22 +51,58 @@ static void key_free(struct pool *pool, struct key *key)
 {
     tree_clear(pool, &key->node);
     tree_leave(pool, key);
-    identity_unlink(pool, key);
-    pool->keys[key->id] = NULL;
-    pool->free_ids[pool->free_id_count++] = key->id;
-    free(key);
+    keys_give_back(&pool->keys, key);
 }
 
 void key_ref(struct key *key)
 {
-    key->references++;
+    __atomic_fetch_add(&key->holds, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Frees those of the retired that nobody holds. Who entered before they were taken out of the
+ * order may be about to hold one; so nothing happens before he has left. */
+static void sweep(struct pool *pool)
+{
+    size_t left = 0;
+
+    if (!readers_gone(&pool->readers, pool->retired_era))
+        return;
+    for (size_t i = 0; i < pool->retired_count; i++) {
+        struct key *key = pool->retired[i];
+
+        if (key->position != POSITION_NONE)
+            continue; /* it came back */
+        if (key_references(key) > 0)
+            pool->retired[left++] = key;
+        else
+            key_free(pool, key);
+    }
+    pool->retired_count = left;
+    TALLY_SET(&pool->stragglers, false);
+}
+
+void pool_collect(struct pool *pool)
+{
+    if (TALLY(&pool->stragglers))
+        sweep(pool);
+    readers_collect(&pool->readers);
+    TALLY_SET(&pool->pending, pool->readers.oldest || TALLY(&pool->stragglers));
 }
 
 void key_unref(struct pool *pool, struct key *key)
 {
-    INVARIANT(key->references > 0, "key %u let go of once too often", key->id);
-    if (--key->references == 0 && key->position == POSITION_NONE)
-        key_free(pool, key);
+    INVARIANT(key_references(key) > 0, "key %u let go of once too often", key->id);
+    if ((uint32_t)__atomic_sub_fetch(&key->holds, 1, __ATOMIC_SEQ_CST) == 0 &&
+        key->position == POSITION_NONE) {
+        pool_straggle(pool);
+        pool_collect(pool);
+    }
+}
+
+void pool_straggle(struct pool *pool)
+{
+    TALLY_SET(&pool->stragglers, true);
+    TALLY_SET(&pool->pending, true);
 }
 
 /* A configured owner wins over a learned one, which stays where the settings are silent. */
@@ -171,6 +133,20 @@ static enum status stage_key(struct pool *pool, struct stage *stage)
     return status;
 }
 
+/* The key with this identity: most likely the one expected. */
+static struct key *find_key(const struct pool *pool, struct staging *staging, uint64_t identity)
+{
+    struct key *key = NULL;
+
+    if (staging->expected < pool->count)
+        key = pool->order[staging->expected];
+    if (!key || key->identity != identity)
+        key = keys_find(&pool->keys, identity);
+    if (key && key->position != POSITION_NONE)
+        staging->expected = (size_t)key->position + 1;
+    return key;
+}
+
 static enum status stage_all(struct pool *pool, struct staging *staging,
                              const struct key_spec *specs, size_t count)
 {
@@ -178,10 +154,12 @@ static enum status stage_all(struct pool *pool, struct staging *staging,
         struct stage *stage = &staging->stages[staging->count];
         enum status status;
 
-        *stage = (struct stage){.key = identity_find(pool, specs[i].identity), .spec = &specs[i]};
+        *stage =
+            (struct stage){.key = find_key(pool, staging, specs[i].identity), .spec = &specs[i]};
         if (stage->key && stage->key->staged)
             continue; /* named twice */
         staging->count++;
+        staging->kept += stage->key && stage->key->position != POSITION_NONE;
         status = stage_key(pool, stage);
         if (status != STATUS_OK)
             return status;
@@ -208,31 +186,49 @@ static void unstage(struct pool *pool, struct staging *staging)
     }
 }
 
-static void retire_unnamed(struct pool *pool)
+/* Room for those retired before and those retired now. */
+static enum status make_retired(struct pool *pool, struct staging *staging)
 {
+    size_t count = pool->retired_count + pool->count - staging->kept;
+
+    if (count == 0)
+        return STATUS_OK;
+    staging->retired = malloc(count * sizeof(struct key *));
+    return staging->retired ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static void retire_unnamed(struct pool *pool, struct staging *staging)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < pool->retired_count; i++)
+        staging->retired[left++] = pool->retired[i];
     for (size_t i = 0; i < pool->count; i++) {
         struct key *key = pool->order[i];
 
         if (key->staged)
             continue;
-        key->position = POSITION_NONE;
-        if (key->references == 0)
-            key_free(pool, key);
+        __atomic_store_n(&key->position, POSITION_NONE, __ATOMIC_SEQ_CST);
+        staging->retired[left++] = key;
     }
+    free(pool->retired);
+    pool->retired = staging->retired;
+    pool->retired_count = left;
 }
 
 static void install(struct pool *pool, struct staging *staging)
 {
-    free(pool->order);
-    free(pool->ready);
-    lanes_clear(pool); /* positions change */
-    pool->order = staging->order;
-    pool->ready = staging->ready;
-    pool->count = staging->count;
+    struct view *view = staging->view;
+
+    view->count = staging->count;
     for (size_t i = 0; i < staging->count; i++) {
-        pool->order[i] = staging->stages[i].key;
-        pool->order[i]->position = (uint32_t)i;
+        view->order[i] = staging->stages[i].key;
+        POST(&view->order[i]->position, (uint32_t)i);
     }
+    pool->view = view;
+    pool->order = view->order;
+    pool->count = view->count;
+    pool->next_lane = 0;
 }
 
 /* A key with new owners goes to them. One that stays is left alone: when a sibling's settings
@@ -254,32 +250,42 @@ static void settle_key(struct pool *pool, struct stage *stage)
     struct key *key = stage->key;
 
     key->staged = false;
-    key->cookie = stage->spec->cookie;
+    POST(&key->cookie, stage->spec->cookie);
     key->configured_org = stage->spec->organization.len > 0;
     key->configured_project = stage->spec->project.len > 0;
-    key->service = stage->service;
+    POST(&key->service, stage->service);
     settle_owners(pool, stage);
     tree_refresh_key(pool, key);
     unpin(pool, stage);
 }
 
+/* Without the lock, the old view serves until the new one is whole. */
+static void publish(struct pool *pool, struct view *old)
+{
+    POST(&pool->posted_view, pool->view);
+    pool_defer(pool, &old->garbage);
+    pool->retired_era = readers_end_era(&pool->readers);
+    TALLY_SET(&pool->stragglers, pool->retired_count > 0);
+    pool->epoch++;
+    pool_collect(pool);
+}
+
 static void commit(struct pool *pool, struct staging *staging)
 {
-    retire_unnamed(pool);
+    struct view *old = pool->view;
+
+    retire_unnamed(pool, staging);
     install(pool, staging);
     for (size_t i = 0; i < staging->count; i++)
         settle_key(pool, &staging->stages[i]);
-    pool->epoch++;
+    publish(pool, old);
 }
 
 static enum status staging_init(struct staging *staging, size_t count)
 {
-    size_t words = count / WORD_BITS + 1;
-
-    staging->stages = calloc(count + 1, sizeof(*staging->stages));
-    staging->order = calloc(count + 1, sizeof(*staging->order));
-    staging->ready = calloc(words, sizeof(*staging->ready));
-    return staging->stages && staging->order && staging->ready ? STATUS_OK : STATUS_NO_MEMORY;
+    staging->stages = malloc((count + 1) * sizeof(*staging->stages));
+    staging->view = view_new(count);
+    return staging->stages && staging->view ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t count, int64_t now_ns)
@@ -289,17 +295,16 @@ enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t co
 
     (void)now_ns;
     if (status == STATUS_OK)
-        status = reserve_ids(pool, count);
-    if (status == STATUS_OK)
-        status = reserve_identities(pool, pool->key_count + count);
+        status = keys_expect(&pool->keys, count);
     if (status == STATUS_OK)
         status = stage_all(pool, &staging, specs, count);
+    if (status == STATUS_OK)
+        status = make_retired(pool, &staging);
     if (status == STATUS_OK) {
         commit(pool, &staging);
     } else {
         unstage(pool, &staging);
-        free(staging.order);
-        free(staging.ready);
+        view_free(staging.view);
     }
     free(staging.stages);
     return status;

@@ -37,10 +37,12 @@ enum status pool_new(const struct pool_options *options, struct pool **ret_pool)
     pool->hash_seed = (struct hash_seed){rng_next(&pool->rng), rng_next(&pool->rng)};
     pool->egress.kind = NODE_EGRESS;
     list_init(&pool->buckets);
-    pool->identities = calloc(TABLE_FIRST, sizeof(*pool->identities));
+    readers_init(&pool->readers);
+    pool->view = pool->posted_view = view_new(0);
     pool->names = calloc(TABLE_FIRST, sizeof(*pool->names));
-    pool->identity_buckets = pool->name_buckets = TABLE_FIRST;
-    if (!pool->identities || !pool->names || circuits_init(&pool->circuits) != STATUS_OK) {
+    pool->name_buckets = TABLE_FIRST;
+    if (!pool->view || !pool->names || keys_init(&pool->keys, pool->hash_seed.k0) != STATUS_OK ||
+        circuits_init(&pool->circuits) != STATUS_OK) {
         pool_free(pool);
         return STATUS_NO_MEMORY;
     }
@@ -62,22 +64,18 @@ void pool_free(struct pool *pool)
 {
     if (!pool)
         return;
+    readers_fini(&pool->readers);
     circuits_fini(&pool->circuits);
     headroom_free(pool);
-    lanes_clear(pool);
-    for (size_t i = 0; i < pool->key_count; i++)
-        free(pool->keys[i]);
+    view_free(pool->view);
+    keys_fini(&pool->keys);
     free_owners(pool);
     for (struct service *s = pool->services, *next; s; s = next) {
         next = s->next;
         free(s);
     }
-    free(pool->keys);
-    free(pool->free_ids);
-    free(pool->identities);
     free(pool->names);
-    free(pool->order);
-    free(pool->ready);
+    free(pool->retired);
     free(pool);
 }
 
@@ -102,8 +100,14 @@ uint64_t pool_epoch(const struct pool *pool)
 
 uint64_t pool_key_cookie(const struct pool *pool, key_id key)
 {
-    INVARIANT(key < pool->key_count && pool->keys[key], "no key has the id %u", key);
-    return pool->keys[key]->cookie;
+    INVARIANT(key < pool->keys.used && pool_key(pool, key)->used, "no key has the id %u", key);
+    return pool_key(pool, key)->cookie;
+}
+
+void pool_defer(struct pool *pool, struct garbage *garbage)
+{
+    readers_defer(&pool->readers, garbage);
+    TALLY_SET(&pool->pending, pool->readers.oldest != NULL);
 }
 
 /* What the answer says where the settings are silent; what was known where both are. */
@@ -202,11 +206,11 @@ void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key
         .cookie = key->cookie,
         .organization = owner_name(key->org),
         .project = owner_name(key->project),
-        .requests = key->requests,
-        .successes = key->successes,
+        .requests = TALLY(&key->requests),
+        .successes = key_successes(key),
         .consecutive_errors = key->consecutive_errors,
-        .in_flight = key->in_flight,
-        .last_used_ns = key->last_used_ns,
+        .in_flight = key_in_flight(key),
+        .last_used_ns = TALLY(&key->last_used_ns),
         .circuit = CIRCUIT_CLOSED,
         .scope = SCOPE_REQUEST,
         .reason = FAILURE_NONE,

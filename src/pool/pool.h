@@ -93,6 +93,19 @@ struct key_spec {
 
 struct pool;
 
+/* Something that may be in the hands of a thread that looks without the lock (fast.h): embedded in
+ * what is to be released when none is left. Private but for `release`. */
+struct garbage {
+    struct garbage *next;
+    uint64_t era;
+    void (*release)(struct garbage *garbage); /* called under the caller's lock */
+};
+
+/* Calls garbage->release once no thread can be looking at what was within reach before this call:
+ * at once when nobody looks, else within a later call on the pool. What a key's cookie led to
+ * before a reload is released so. */
+void pool_defer(struct pool *pool, struct garbage *garbage);
+
 /* NULL in `*ret` never happens on STATUS_OK. STATUS_NO_MEMORY. */
 NODISCARD
 enum status pool_new(const struct pool_options *options, struct pool **ret_pool);

@@ -31,7 +31,7 @@ static void count_open(struct pool *pool, struct breaker *b, int by)
     struct node *node = b->place.node;
 
     if (!scope_has_detail(b->place.scope))
-        node->open = (uint32_t)((int)node->open + by);
+        node->open = (uint8_t)(node->open + by);
     else if (by > 0)
         return; /* the lanes find out by themselves */
     tree_refresh(pool, node);
@@ -131,10 +131,8 @@ void report_begin(struct pool *pool, key_id id, const struct route *route, int64
                                     .started_ns = now_ns,
                                     .costs = {route->costs[0], route->costs[1], route->costs[2]},
                                     .tokens = -1};
-    key_ref(key);
-    if (key->in_flight++ == 0)
+    if (key_count_in(key, now_ns) == 0)
         key->proof_started_ns = now_ns;
-    key->last_used_ns = now_ns;
     visit_path(pool, ret_attempt, route, take_lease, now_ns);
     headroom_begin(pool, ret_attempt, route, now_ns);
 }
@@ -184,7 +182,7 @@ static void prove(struct pool *pool, struct key *key)
 {
     if (key->proven)
         return;
-    key->proven = true;
+    POST(&key->proven, true);
     pool->epoch++;
 }
 
@@ -193,7 +191,7 @@ void report_success(struct pool *pool, struct attempt *attempt, const struct rou
     struct key *key = pool_key(pool, attempt->key);
 
     prove(pool, key);
-    key->consecutive_errors = 0;
+    key_forget_errors(key);
     visit_path(pool, attempt, route, hear_success, 0);
 }
 
@@ -262,7 +260,7 @@ void report_failure(struct pool *pool, struct attempt *attempt, const struct rou
     if (is_answer(verdict))
         prove(pool, key);
     if (verdict->scope != SCOPE_REQUEST && !scope_is_wide(verdict->scope))
-        key->consecutive_errors++;
+        key_count_error(key);
     if (!opens_something(verdict))
         return;
     place.node = key_scope_node(pool, key, verdict->scope);
@@ -279,9 +277,7 @@ void report_end(struct pool *pool, struct attempt *attempt, const struct route *
     struct key *key = pool_key(pool, attempt->key);
 
     headroom_end(attempt, now_ns);
-    key->in_flight--;
-    key->requests++;
-    key->successes += success;
+    key_count_out(key, success);
     if (!key->proven)
         pool->epoch++; /* the proof failed to come: the next may try */
     if (attempt->leases)

@@ -69,24 +69,51 @@ void select_begin(struct pool *pool, int64_t now_ns)
     pool->stamp++;
 }
 
+/* What a selection knows of a key: its number and these, in one word of the key. */
+enum {
+    NOTE_TRIED = 1,    /* this request has asked the key before … */
+    NOTE_FOR_GOOD = 2, /* … and a verdict does not allow a repetition */
+    NOTE_TABOO = 4,    /* the key is its own project or organisation, and that is out */
+    NOTE_BITS = 3,
+};
+
+static unsigned notes_of(const struct pool *pool, const struct key *key)
+{
+    return key->tried >> NOTE_BITS == pool->stamp ? (unsigned)(key->tried & 7) : 0;
+}
+
+static void note(const struct pool *pool, struct key *key, unsigned notes)
+{
+    key->tried = pool->stamp << NOTE_BITS | notes_of(pool, key) | notes;
+}
+
+static void condemn(const struct pool *pool, struct key *key, struct owner *owner)
+{
+    if (owner)
+        owner->taboo = pool->stamp;
+    else
+        note(pool, key, NOTE_TABOO);
+}
+
 void select_tried(struct pool *pool, key_id id, bool may_repeat)
 {
     struct key *key = pool_key(pool, id);
 
-    if (key->tried != pool->stamp)
-        key->tried_for_good = false;
-    key->tried = pool->stamp;
-    key->tried_for_good |= !may_repeat;
+    note(pool, key, may_repeat ? NOTE_TRIED : NOTE_TRIED | NOTE_FOR_GOOD);
 }
 
-void select_avoid_project(struct pool *pool, key_id key)
+void select_avoid_project(struct pool *pool, key_id id)
 {
-    key_project_node(pool_key(pool, key))->taboo = pool->stamp;
+    struct key *key = pool_key(pool, id);
+
+    condemn(pool, key, key->project);
 }
 
-void select_avoid_org(struct pool *pool, key_id key)
+void select_avoid_org(struct pool *pool, key_id id)
 {
-    key_org_node(pool_key(pool, key))->taboo = pool->stamp;
+    struct key *key = pool_key(pool, id);
+
+    condemn(pool, key, key->org ? key->org : key->project);
 }
 
 static enum gate breaker_gate(const struct breaker *b, int64_t now_ns)
@@ -110,17 +137,20 @@ static struct breaker *breaker_at(const struct pool *pool, const struct route *r
     return circuits_find(&pool->circuits, place);
 }
 
-/* The worst of the node's breakers, looked up once a selection. */
-static enum gate node_gate(const struct look *look, struct node *node, unsigned scopes)
+/* Whether a breaker says something about requests of this route. */
+static bool concerns(const struct route *route, const struct breaker *b)
+{
+    if (b->place.scope == SCOPE_ORG_MODEL_STREAM && !route->stream)
+        return false;
+    return b->place.detail == route_detail(route, b->place.scope);
+}
+
+/* The worst of the node's breakers. */
+static enum gate worst_at(const struct look *look, struct node *node, unsigned scopes,
+                          bool *ret_suspects)
 {
     enum gate worst = GATE_PASS;
 
-    if (!node->breakers)
-        return GATE_PASS;
-    if (node->seen == look->pool->stamp)
-        return (enum gate)node->gate;
-    node->seen = look->pool->stamp;
-    node->suspects = false;
     for (; scopes; scopes &= scopes - 1) {
         enum scope scope = (enum scope)__builtin_ctz(scopes);
         struct breaker *b = breaker_at(look->pool, look->route, node, scope);
@@ -128,13 +158,40 @@ static enum gate node_gate(const struct look *look, struct node *node, unsigned 
             continue;
         if (breaker_gate(b, look->now_ns) > worst)
             worst = breaker_gate(b, look->now_ns);
-        if (b->state == CIRCUIT_CLOSED && look->now_ns < b->due_ns) {
-            node->suspects = true;
-            node->suspect = b->suspect;
-        }
+        *ret_suspects |= b->state == CIRCUIT_CLOSED && look->now_ns < b->due_ns;
     }
-    node->gate = (uint8_t)worst;
     return worst;
+}
+
+static struct notes *notes_at(struct pool *pool, struct node *node)
+{
+    switch ((enum node_kind)node->kind) {
+    case NODE_EGRESS: return &pool->egress_notes;
+    case NODE_SERVICE: return &container_of(node, struct service, node)->notes;
+    case NODE_ORGANIZATION:
+    case NODE_PROJECT: return &container_of(node, struct owner, node)->notes;
+    case NODE_KEY: break;
+    }
+    return NULL;
+}
+
+/* The same; where many keys share the node, it is looked up once a selection. */
+static enum gate node_gate(const struct look *look, struct node *node, unsigned scopes)
+{
+    struct notes *notes;
+    bool suspects = false;
+
+    if (!node->breakers)
+        return GATE_PASS;
+    notes = notes_at(look->pool, node);
+    if (!notes)
+        return worst_at(look, node, scopes, &suspects);
+    if (notes->seen != look->pool->stamp) {
+        notes->suspects = false;
+        notes->gate = (uint8_t)worst_at(look, node, scopes, &notes->suspects);
+        notes->seen = look->pool->stamp;
+    }
+    return (enum gate)notes->gate;
 }
 
 static unsigned project_scopes(const struct key *key)
@@ -152,36 +209,74 @@ static enum gate worse(enum gate a, enum gate b)
     return a > b ? a : b;
 }
 
-void lanes_clear(struct pool *pool)
-{
-    for (int i = 0; i < LANE_COUNT; i++) {
-        free(pool->lanes[i].worth);
-        pool->lanes[i].worth = NULL;
-    }
-}
-
 static struct lane *lane_find(struct pool *pool, const struct route *route)
 {
-    for (int i = 0; i < LANE_COUNT; i++)
-        if (pool->lanes[i].worth && route_is(&pool->lanes[i].route, route))
-            return &pool->lanes[i];
+    for (int i = 0; i < LANE_COUNT; i++) {
+        struct lane *lane = pool->view->lanes[i];
+        if (lane && route_is(&lane->route, route))
+            return lane;
+    }
     return NULL;
+}
+
+static void release_lane(struct garbage *garbage)
+{
+    struct lane *lane = container_of(garbage, struct lane, garbage);
+
+    bits_fini(&lane->worth);
+    free(lane);
 }
 
 /* NULL without memory: then every key is looked at. */
 static struct lane *lane_make(struct pool *pool, const struct route *route)
 {
-    struct lane *lane = &pool->lanes[pool->next_lane];
-    size_t bytes = (pool->count / WORD_BITS + 1) * sizeof(*lane->worth);
+    struct lane **place = &pool->view->lanes[pool->next_lane];
+    struct lane *lane = malloc(sizeof(*lane)), *old = *place;
 
-    if (!lane->worth)
-        lane->worth = malloc(bytes);
-    if (!lane->worth)
+    if (!lane)
         return NULL;
-    memset(lane->worth, 0xff, bytes);
+    lane->garbage.release = release_lane;
     lane->route = *route;
+    if (bits_copy(&pool->view->ready, &lane->worth) != STATUS_OK) {
+        free(lane);
+        return NULL;
+    }
+    POST(place, lane);
+    if (old)
+        pool_defer(pool, &old->garbage);
     pool->next_lane = (pool->next_lane + 1) % LANE_COUNT;
     return lane;
+}
+
+static void release_view(struct garbage *garbage)
+{
+    struct view *view = container_of(garbage, struct view, garbage);
+
+    for (int i = 0; i < LANE_COUNT; i++)
+        if (view->lanes[i])
+            release_lane(&view->lanes[i]->garbage);
+    bits_fini(&view->ready);
+    free(view);
+}
+
+struct view *view_new(size_t count)
+{
+    struct view *view = calloc(1, sizeof(*view) + count * sizeof(*view->order));
+
+    if (!view)
+        return NULL;
+    view->garbage.release = release_view;
+    view->count = count;
+    if (bits_init(&view->ready, count) == STATUS_OK)
+        return view;
+    free(view);
+    return NULL;
+}
+
+void view_free(struct view *view)
+{
+    if (view)
+        release_view(&view->garbage);
 }
 
 /* The key is out for this kind of request until something on its path changes. */
@@ -190,8 +285,7 @@ static void pass_over(struct look *look, const struct key *key)
     if (!look->lane)
         look->lane = lane_make(look->pool, look->route);
     if (look->lane)
-        look->lane->worth[key->position / WORD_BITS] &=
-            ~(UINT64_C(1) << (key->position % WORD_BITS));
+        bits_remove(&look->lane->worth, key->position);
 }
 
 /* What the key and its accounts say; the bits have spoken for what stops every request. */
@@ -216,13 +310,23 @@ static enum gate key_gate(struct look *look, struct key *key)
     return worse(worst, node_gate(look, &look->pool->egress, EGRESS_SCOPES));
 }
 
-static bool node_suspects(const struct look *look, const struct node *node, const struct key *key)
+/* Whether the last failure of its kind was this key's alone. After key_gate. */
+static bool node_suspects(const struct look *look, struct node *node, const struct key *key)
 {
-    return node->breakers && node->seen == look->pool->stamp && node->suspects &&
-           node->suspect == key->identity;
+    const struct notes *notes;
+
+    if (!node->breakers)
+        return false;
+    notes = notes_at(look->pool, node);
+    if (notes && (notes->seen != look->pool->stamp || !notes->suspects))
+        return false;
+    for (const struct breaker *b = node->breakers; b; b = b->next)
+        if (b->state == CIRCUIT_CLOSED && b->suspect == key->identity && look->now_ns < b->due_ns &&
+            concerns(look->route, b))
+            return true;
+    return false;
 }
 
-/* Whether the last failure of its kind was this key's alone. After key_gate. */
 static bool key_suspected(const struct look *look, struct key *key)
 {
     return node_suspects(look, &key->node, key) ||
@@ -235,24 +339,24 @@ static bool key_suspected(const struct look *look, struct key *key)
 /* When the wait for the key's first answer ends; a time not after now: nobody waits. */
 static int64_t proof_until(const struct pool *pool, const struct key *key)
 {
-    if (key->proven || !key->in_flight || pool->count < 2 || !pool->options.fallback_enabled)
+    if (key->proven || !key_in_flight(key) || pool->count < 2 || !pool->options.fallback_enabled)
         return INT64_MIN;
     return key->proof_started_ns + pool->options.proof_wait_ns;
 }
 
-static bool key_avoided(const struct look *look, struct key *key)
+static bool is_taboo(const struct pool *pool, const struct owner *owner)
 {
-    uint64_t stamp = look->pool->stamp;
-    bool tried = key->tried == stamp;
-
-    if (tried != look->repeat || (tried && key->tried_for_good))
-        return true;
-    return key_project_node(key)->taboo == stamp || key_org_node(key)->taboo == stamp;
+    return owner && owner->taboo == pool->stamp;
 }
 
-static bool is_ready(const struct pool *pool, size_t position)
+static bool key_avoided(const struct look *look, struct key *key)
 {
-    return pool->ready[position / WORD_BITS] >> (position % WORD_BITS) & 1;
+    unsigned notes = notes_of(look->pool, key);
+    bool tried = notes & NOTE_TRIED;
+
+    if (tried != look->repeat || notes & (NOTE_FOR_GOOD | NOTE_TABOO))
+        return true;
+    return is_taboo(look->pool, key->project) || is_taboo(look->pool, key->org);
 }
 
 /* Whether the search ends with this key: it is it, or it is the one to wait for. */
@@ -273,26 +377,17 @@ static bool consider(struct look *look, struct key *key)
     return true;
 }
 
-static uint64_t worth(const struct look *look, size_t word)
-{
-    return look->lane ? look->lane->worth[word] : UINT64_MAX;
-}
-
 /* The first acceptable key of order[from … to). */
 static struct key *scan(struct look *look, size_t from, size_t to)
 {
-    const struct pool *pool = look->pool;
+    struct view *view = look->pool->view;
 
     while (from < to) {
-        uint64_t word = pool->ready[from / WORD_BITS] & worth(look, from / WORD_BITS);
-        word >>= from % WORD_BITS;
-        if (!word) {
-            from = (from / WORD_BITS + 1) * WORD_BITS;
-            continue;
-        }
-        from += (size_t)__builtin_ctzll(word);
-        if (from < to && consider(look, pool->order[from]))
-            return pool->order[from];
+        from = bits_next(look->lane ? &look->lane->worth : &view->ready, from);
+        if (from >= to)
+            break;
+        if (consider(look, view->order[from]))
+            return view->order[from];
         from++;
     }
     return NULL;
@@ -357,10 +452,10 @@ static bool may_stay(struct look *look, key_id prefer)
     if (prefer == KEY_NONE)
         return false;
     key = pool_key(look->pool, prefer);
-    look->repeat = key->tried == look->pool->stamp;
+    look->repeat = notes_of(look->pool, key) & NOTE_TRIED;
     if (key->position > 0 && !look->pool->options.fallback_enabled)
         return false; /* switched off meanwhile */
-    return key->position != POSITION_NONE && is_ready(look->pool, key->position) &&
+    return key->position != POSITION_NONE && bits_has(&look->pool->view->ready, key->position) &&
            !key_avoided(look, key) && key_gate(look, key) < GATE_BUSY &&
            proof_until(look->pool, key) <= look->now_ns;
 }
@@ -470,7 +565,7 @@ void select_outlook(struct pool *pool, const struct route *route, int64_t now_ns
         struct key *key = pool->order[i];
         struct hindrance h = hindrance_of(pool, route, key, now_ns);
 
-        look.repeat = key->tried == pool->stamp;
+        look.repeat = notes_of(pool, key) & NOTE_TRIED;
         weigh(ret_outlook, &h, !key_avoided(&look, key), now_ns);
     }
 }

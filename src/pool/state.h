@@ -2,35 +2,48 @@
  *
  * What always holds (pool_check):
  * - `order[i]` are the loaded keys, primary first, and each knows its position;
- * - bit i of `ready` is set exactly when no OPEN breaker of scope KEY, PROJECT or ORG stands on the
+ * - bit i of view->ready is set exactly when no OPEN breaker of scope KEY, PROJECT or ORG stands on the
  *   path of order[i]. What depends on the request (a model, a family), on the service or on a
  *   lease is looked at candidate by candidate;
  * - a HALF_OPEN breaker has at most one lease.
  *
- * A tree of bit words above `ready`, for a million keys, belongs here when it comes; so do buckets
- * of headroom per (project, model).
+ * Memory: what a load replaces is one struct view, and it, lanes and owners are released only when
+ * no thread is looking at them without the lock (readers.h).
  */
 #ifndef SPAREKEY_POOL_STATE_H
 #define SPAREKEY_POOL_STATE_H
 
 #include "base/hash.h"
+#include "pool/bits.h"
 #include "pool/circuits.h"
+#include "pool/keys.h"
 #include "pool/plan.h"
+#include "pool/readers.h"
 #include "pool/tree.h"
-
-#define WORD_BITS 64
 
 /* Kinds of request for which the keys that are out are remembered; the least recently made one
  * gives way. More of them would only be more to refresh. */
 #define LANE_COUNT 8
 
-/* For one kind of request (model, family, stream): which keys are worth a look. A bit is cleared
- * when a selection finds the key stopped by an OPEN breaker of a model or family, and set again
- * when anything on the key's path leaves that state. So a lane may hold too many keys, never too
- * few, and a thousand keys at their limit for one model are passed over by words, too. */
+/* For one kind of request (model, family, stream): which keys are worth a look. A bit is set only
+ * where `ready` has it, too; it is cleared when a selection finds the key stopped by an OPEN breaker
+ * of a model or family, and set again when anything on the key's path leaves that state. So a lane
+ * may hold too many keys, never too few, and a thousand keys at their limit for one model are
+ * passed over by words, too. */
 struct lane {
+    struct garbage garbage;
     struct route route;
-    uint64_t *worth; /* NULL: not in use */
+    struct bits worth;
+};
+
+/* What a load makes: the order of the keys and the bits by position. Posted whole, so that who
+ * looks without the lock sees one load's positions and never two. */
+struct view {
+    struct garbage garbage;
+    size_t count;
+    struct bits ready;
+    struct lane *lanes[LANE_COUNT]; /* posted; NULL: not in use */
+    struct key *order[];
 };
 
 struct pool {
@@ -41,25 +54,29 @@ struct pool {
     uint64_t stamp;  /* number of the current selection */
     uint64_t serial; /* number of the last attempt */
 
-    struct key **keys;              /* by id; NULL where free */
-    size_t key_capacity, key_count; /* key_count: ids ever used */
-    key_id *free_ids;
-    size_t free_id_count;
-    struct key **identities; /* hash table, a power of two of chains */
-    size_t identity_buckets;
-
-    struct key **order;
+    struct keys keys;
+    struct key **order; /* of the view */
     size_t count;
-    uint64_t *ready;
-    size_t cursor; /* position where the next rotation begins */
-    struct lane lanes[LANE_COUNT];
-    unsigned next_lane; /* the one to be replaced */
+    struct view *view;
+    struct view *posted_view; /* what is seen without the lock */
+    size_t cursor;            /* position where the next rotation begins */
+    unsigned next_lane;       /* the one to be replaced */
+
+    struct key **retired; /* not freed yet: still referenced, or in a reader's hands */
+    size_t retired_count;
+    uint64_t retired_era; /* of the last retirement */
+    bool stragglers;      /* some of them may be free to go */
+
+    struct readers readers;
+    uint32_t mode;    /* what `options` say to a choice without the lock (fast.c) */
+    uint32_t pending; /* it shall take the lock: something waits to be collected */
 
     struct circuits circuits;
     struct list buckets;    /* all of them, also those that only their holders know */
     struct bucket **meters; /* hash table of chains by node, a power of two of them, or NULL */
     size_t meter_size, meter_count;
     struct node egress;
+    struct notes egress_notes;
     struct service *services;
     struct owner **names; /* hash table of owners, a power of two of chains */
     size_t name_buckets, name_count;
@@ -77,7 +94,7 @@ struct node *key_scope_node(struct pool *pool, struct key *key, enum scope scope
 
 static inline struct key *pool_key(const struct pool *pool, key_id id)
 {
-    return pool->keys[id];
+    return keys_at(&pool->keys, id);
 }
 
 static inline bool route_is(const struct route *a, const struct route *b)
@@ -93,11 +110,17 @@ void circuit_close(struct pool *pool, struct breaker *b);
 /* Half-opens what is due, forgets what nobody asks for. */
 void pool_apply_due(struct pool *pool, int64_t now_ns);
 
-/* Forgets all lanes. */
-void lanes_clear(struct pool *pool);
+struct view *view_new(size_t count); /* NULL: out of memory */
+void view_free(struct view *view);   /* NULL is allowed */
 
 /* One holder more, one less; a retired key goes with its last. */
 void key_ref(struct key *key);
 void key_unref(struct pool *pool, struct key *key);
+
+/* A retired key may have lost its last holder; from any thread. */
+void pool_straggle(struct pool *pool);
+
+/* Releases what nobody holds or looks at any more. */
+void pool_collect(struct pool *pool);
 
 #endif

@@ -113,7 +113,7 @@ static struct owner *owner_new(struct pool *pool, const struct owner_key *who)
     memcpy(owner->name, who->name.ptr, who->name.len);
     list_init(&owner->siblings);
     list_init(&owner->projects);
-    list_init(&owner->members);
+    owner->members = KEY_NONE;
     if (owner->org)
         list_append(&owner->org->projects, &owner->siblings);
     if (pool->name_count++ >= pool->name_buckets)
@@ -122,18 +122,24 @@ static struct owner *owner_new(struct pool *pool, const struct owner_key *who)
     return owner;
 }
 
+static void release_owner(struct garbage *garbage)
+{
+    free(container_of(garbage, struct owner, garbage));
+}
+
 static void owner_collect(struct pool *pool, struct owner *owner)
 {
     struct owner *org;
 
-    if (!owner || owner->pins || !list_empty(&owner->members) || !list_empty(&owner->projects))
+    if (!owner || owner->pins || owner->members != KEY_NONE || !list_empty(&owner->projects))
         return;
     org = owner->org;
     tree_clear(pool, &owner->node);
     name_unlink(pool, owner);
     list_remove(&owner->siblings);
     pool->name_count--;
-    free(owner);
+    owner->garbage.release = release_owner;
+    pool_defer(pool, &owner->garbage);
     owner_collect(pool, org);
 }
 
@@ -207,7 +213,7 @@ static bool outweighs(const struct breaker *a, const struct breaker *b)
 static void count_open(struct node *node, const struct breaker *b, int by)
 {
     if (b->state == CIRCUIT_OPEN && !scope_has_detail(b->place.scope))
-        node->open = (uint32_t)((int)node->open + by);
+        node->open = (uint8_t)(node->open + by);
 }
 
 static void discard(struct pool *pool, struct breaker *b)
@@ -236,7 +242,7 @@ static void move_breaker(struct pool *pool, struct breaker *b, struct node *to)
 static void move_breakers(struct pool *pool, struct node *from, struct node *to,
                           bool (*of_level)(enum scope))
 {
-    uint32_t open_before = to->open;
+    uint8_t open_before = to->open;
 
     if (from == to)
         return;
@@ -266,24 +272,21 @@ void tree_clear(struct pool *pool, struct node *node)
 
 void tree_refresh_key(struct pool *pool, struct key *key)
 {
-    uint64_t bit = UINT64_C(1) << (key->position % WORD_BITS);
     bool open = key->node.open || key_project_node(key)->open || key_org_node(key)->open;
+    void (*change)(struct bits *, size_t) = open ? bits_remove : bits_add;
 
     if (key->position == POSITION_NONE)
         return;
-    if (open)
-        pool->ready[key->position / WORD_BITS] &= ~bit;
-    else
-        pool->ready[key->position / WORD_BITS] |= bit;
+    change(&pool->view->ready, key->position);
     for (int i = 0; i < LANE_COUNT; i++)
-        if (pool->lanes[i].worth)
-            pool->lanes[i].worth[key->position / WORD_BITS] |= bit;
+        if (pool->view->lanes[i])
+            change(&pool->view->lanes[i]->worth, key->position);
 }
 
 static void refresh_members(struct pool *pool, struct owner *owner)
 {
-    for (struct list *at = owner->members.next; at != &owner->members; at = at->next)
-        tree_refresh_key(pool, container_of(at, struct key, siblings));
+    for (key_id id = owner->members; id != KEY_NONE; id = pool_key(pool, id)->next_sibling)
+        tree_refresh_key(pool, pool_key(pool, id));
 }
 
 static void refresh_org(struct pool *pool, struct owner *org)
@@ -304,25 +307,54 @@ void tree_refresh(struct pool *pool, struct node *node)
     }
 }
 
+/* The owner in whose list of members the key is, or NULL. */
+static struct owner *list_of(const struct key *key)
+{
+    return key->project ? key->project : key->org;
+}
+
+static void unlist(struct pool *pool, struct key *key)
+{
+    struct owner *owner = list_of(key);
+
+    if (!owner)
+        return;
+    if (key->previous_sibling == KEY_NONE)
+        owner->members = key->next_sibling;
+    else
+        pool_key(pool, key->previous_sibling)->next_sibling = key->next_sibling;
+    if (key->next_sibling != KEY_NONE)
+        pool_key(pool, key->next_sibling)->previous_sibling = key->previous_sibling;
+}
+
+static void enlist(struct pool *pool, struct key *key)
+{
+    struct owner *owner = list_of(key);
+
+    if (!owner)
+        return;
+    key->previous_sibling = KEY_NONE;
+    key->next_sibling = owner->members;
+    if (owner->members != KEY_NONE)
+        pool_key(pool, owner->members)->previous_sibling = key->id;
+    owner->members = key->id;
+}
+
+static void join(struct pool *pool, struct key *key, struct owner *org, struct owner *project)
+{
+    unlist(pool, key);
+    POST(&key->org, org);
+    POST(&key->project, project);
+    enlist(pool, key);
+}
+
 void tree_leave(struct pool *pool, struct key *key)
 {
     struct owner *org = key->org, *project = key->project;
 
-    list_remove(&key->siblings);
-    key->org = key->project = NULL;
+    join(pool, key, NULL, NULL);
     /* An organisation goes with its last project, so look at it only when there is none. */
     owner_collect(pool, project ? project : org);
-}
-
-static void join(struct key *key, struct owner *org, struct owner *project)
-{
-    list_remove(&key->siblings);
-    key->org = org;
-    key->project = project;
-    if (project)
-        list_append(&project->members, &key->siblings);
-    else if (org)
-        list_append(&org->members, &key->siblings);
 }
 
 void tree_rehome(struct pool *pool, struct key *key, struct owner *org, struct owner *project)
@@ -333,7 +365,7 @@ void tree_rehome(struct pool *pool, struct key *key, struct owner *org, struct o
 
     if (old_org == org && old_project == project)
         return;
-    join(key, org, project);
+    join(pool, key, org, project);
     if (own_project)
         move_level(pool, &key->node, key_project_node(key), LEVEL_PROJECT);
     if (own_org)
@@ -348,9 +380,9 @@ static void merge_project(struct pool *pool, struct owner *from, struct owner *i
     from->pins++;
     move_level(pool, &from->node, &into->node, LEVEL_PROJECT);
     move_level(pool, &from->node, &into->org->node, LEVEL_ORG);
-    while (!list_empty(&from->members)) {
-        struct key *key = container_of(from->members.next, struct key, siblings);
-        join(key, into->org, into);
+    while (from->members != KEY_NONE) {
+        struct key *key = pool_key(pool, from->members);
+        join(pool, key, into->org, into);
         tree_refresh_key(pool, key);
     }
     tree_unpin(pool, from);
@@ -369,8 +401,8 @@ void tree_adopt(struct pool *pool, struct owner *project, struct owner *org)
     project->org = org;
     name_link(pool, project);
     list_append(&org->projects, &project->siblings);
-    for (struct list *at = project->members.next; at != &project->members; at = at->next)
-        container_of(at, struct key, siblings)->org = org;
+    for (key_id id = project->members; id != KEY_NONE; id = pool_key(pool, id)->next_sibling)
+        POST(&pool_key(pool, id)->org, org);
     move_level(pool, &project->node, &org->node, LEVEL_ORG);
     refresh_members(pool, project);
 }

@@ -14,6 +14,7 @@
 #define SPAREKEY_POOL_TREE_H
 
 #include "base/list.h"
+#include "pool/atomic.h"
 #include "pool/pool.h"
 
 /* Names longer than this are cut. */
@@ -21,61 +22,69 @@
 
 enum node_kind { NODE_EGRESS, NODE_SERVICE, NODE_ORGANIZATION, NODE_PROJECT, NODE_KEY };
 
-/* A place breakers can hang on. `seen`, `gate` and `suspect` are the selection's notes and valid
- * only while `seen` is its number (select.c). */
+/* A place breakers and buckets can hang on. */
 struct node {
-    struct breaker *breakers;
-    uint64_t seen;
-    uint64_t taboo; /* the selection for which everything below is out of the question */
-    uint32_t open;  /* OPEN breakers here that stop every request of every key below */
-    bool suspects;  /* a breaker here holds `suspect` to have failed alone */
-    uint64_t suspect;
+    struct breaker *breakers; /* posted: seen without the lock */
+    uint8_t open;             /* OPEN breakers here that stop every request of every key below */
     uint8_t kind;
+    bool metered; /* buckets of headroom may stand here (headroom.c); posted, too */
+};
+
+/* What the current selection knows of a node that keys share; valid while `seen` is its number. */
+struct notes {
+    uint64_t seen;
+    bool suspects; /* a breaker here holds some key to have failed alone */
     uint8_t gate;
-    bool metered; /* buckets of headroom may stand here (headroom.c) */
 };
 
 struct service {
     struct node node;
+    struct notes notes;
     uint32_t index;
     struct service *next;
 };
 
-struct owner { /* an organisation or a project */
+struct owner {              /* an organisation or a project */
+    struct garbage garbage; /* whoever looks without the lock may still have it in hand */
     struct node node;
+    struct notes notes;
+    uint64_t taboo; /* the selection for which everything below is out of the question */
     struct service *service;
     struct owner *org;    /* of a project: its organisation, NULL while unknown */
     struct owner *next;   /* chain of the name table */
     struct list siblings; /* of a project: in its organisation's `projects` */
     struct list projects; /* of an organisation */
-    struct list members;  /* keys directly below */
+    key_id members;       /* keys directly below: the first, and on by next_sibling */
     uint32_t pins;        /* held by a pool_load in progress */
     uint32_t name_len;
     char name[];
 };
 
+#define KEY_LINE 64 /* bytes of a cache line */
+
+/* Two cache lines, and what few keys have must find a place elsewhere: there may be a million. */
 struct key {
-    struct node node;
     struct owner *project; /* NULL: its own */
     struct owner *org;     /* project's when there is one; NULL: its own or the project's own */
     struct service *service;
-    struct list siblings; /* in the members of its project, else of its organisation */
-    struct key *next;     /* chain of the identity table */
+    uint64_t holds; /* in flight << 32 | references: attempts and trails that know the id */
+    uint64_t requests;
+    struct node node;
+
     uint64_t identity, cookie;
-    uint64_t requests, successes;
+    uint32_t position; /* in the configured order, or POSITION_NONE when retired */
+    key_id id;
+    uint32_t failures; /* requests that were no success */
+    uint16_t consecutive_errors;
+    bool proven; /* had an answer in this process */
+    bool used : 1;
+    bool configured_org : 1, configured_project : 1;
+    bool staged : 1; /* named by the pool_load in progress */
     int64_t last_used_ns;
     int64_t proof_started_ns;
-    uint64_t tried; /* the selection whose request has asked this key before */
-    key_id id;
-    uint32_t position;   /* in the configured order, or POSITION_NONE when retired */
-    uint32_t references; /* attempts and trails that know the id */
-    uint32_t in_flight;
-    uint32_t consecutive_errors;
-    bool proven; /* had an answer in this process */
-    bool configured_org, configured_project;
-    bool tried_for_good; /* … and its verdict does not allow a repetition */
-    bool staged;         /* named by the pool_load in progress */
-};
+    uint64_t tried; /* the selection whose request has asked this key before, with its notes */
+    key_id next_sibling, previous_sibling; /* members of its project, else of its organisation */
+} __attribute__((aligned(128)));
 
 #define POSITION_NONE UINT32_MAX
 
@@ -93,6 +102,50 @@ static inline struct node *key_org_node(struct key *key)
 static inline struct slice owner_name(const struct owner *owner)
 {
     return owner ? slice_of(owner->name, owner->name_len) : slice_of(NULL, 0);
+}
+
+#define IN_FLIGHT_ONE (UINT64_C(1) << 32)
+
+static inline uint32_t key_in_flight(const struct key *key)
+{
+    return (uint32_t)(TALLY(&key->holds) >> 32);
+}
+
+static inline uint32_t key_references(const struct key *key)
+{
+    return (uint32_t)__atomic_load_n(&key->holds, __ATOMIC_SEQ_CST);
+}
+
+/* An attempt begins: one more in flight and one more reference. How many were in flight before. */
+static inline uint32_t key_count_in(struct key *key, int64_t now_ns)
+{
+    TALLY_SET(&key->last_used_ns, now_ns);
+    return (uint32_t)(__atomic_fetch_add(&key->holds, IN_FLIGHT_ONE + 1, __ATOMIC_SEQ_CST) >> 32);
+}
+
+/* It ended; the reference stays. */
+static inline void key_count_out(struct key *key, bool success)
+{
+    __atomic_fetch_sub(&key->holds, IN_FLIGHT_ONE, __ATOMIC_SEQ_CST);
+    TALLY_ADD(&key->requests, 1);
+    key->failures += !success;
+}
+
+static inline uint64_t key_successes(const struct key *key)
+{
+    return TALLY(&key->requests) - key->failures;
+}
+
+static inline void key_count_error(struct key *key)
+{
+    if (key->consecutive_errors < UINT16_MAX)
+        TALLY_SET(&key->consecutive_errors, (uint16_t)(key->consecutive_errors + 1));
+}
+
+static inline void key_forget_errors(struct key *key)
+{
+    if (key->consecutive_errors)
+        TALLY_SET(&key->consecutive_errors, 0);
 }
 
 /* The service with this index, made when new. NULL: out of memory. */

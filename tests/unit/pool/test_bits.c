@@ -31,8 +31,9 @@ static void an_empty_set_has_no_member(void **state)
 /* Each pair of members at every edge of a word and a level. */
 static void finds_the_next_across_every_level(void **state)
 {
-    static const size_t edges[] = {0,    1,      62,     63,     64,     65,      4031,    4095,
-                                   4096, 262143, 262144, 262145, 999935, 1000000, 16777215, 16777216};
+    static const size_t edges[] = {0,      1,       62,       63,      64,     65,
+                                   4031,   4095,    4096,     262143,  262144, 262145,
+                                   999935, 1000000, 16777215, 16777216};
     enum { EDGES = sizeof edges / sizeof *edges };
     struct bits bits;
 

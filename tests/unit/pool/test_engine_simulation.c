@@ -1066,8 +1066,8 @@ static void run_sequence(uint64_t seed)
             end(&w, &w.plans[p]);
     compare(&w);
     for (int i = 0; i < w.count; i++) {
-        expect(w.pool->order[i]->in_flight == 0, "in flight after the end");
-        expect(w.pool->order[i]->references == 0, "a reference after the end");
+        expect(key_in_flight(w.pool->order[i]) == 0, "in flight after the end");
+        expect(key_references(w.pool->order[i]) == 0, "a reference after the end");
     }
     pool_free(w.pool);
 }

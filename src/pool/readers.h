@@ -1,0 +1,61 @@
+/* Who is looking at the pool without its lock, and what therefore must not be freed yet.
+ *
+ *     reader:   enter (writes down the era) … looks … leave (era 0)
+ *     writer:   unlinks ─▶ defer (the thing gets the era, the era ends) ─▶ collect: released when
+ *               no reader is left that entered in that era or before
+ *
+ * Epoch-based reclamation with one store of a reader's own cache line to enter and one to leave.
+ * Entering is an exchange, a full barrier: either the collector sees the reader, or the reader sees
+ * what was unlinked. A reader stays for the length of one choice or one report, some fifty
+ * nanoseconds, and never sleeps or locks inside; so what is deferred goes at the next turn.
+ *
+ * Writers and collectors hold the pool's lock. A reader belongs to one thread.
+ */
+#ifndef SPAREKEY_POOL_READERS_H
+#define SPAREKEY_POOL_READERS_H
+
+#include "pool/atomic.h"
+#include "pool/pool.h"
+
+struct pool_reader {
+    uint64_t era; /* 0: outside */
+    struct pool *pool;
+    size_t cursor; /* where this thread's rotation goes on */
+    struct pool_reader *next;
+    void *block;                 /* to be freed */
+} __attribute__((aligned(128))); /* and its neighbour: processors fetch lines in pairs */
+
+struct readers {
+    struct pool_reader *first;
+    uint64_t era;                   /* now; from 1 */
+    struct garbage *oldest, **tail; /* in the order of their eras */
+};
+
+void readers_init(struct readers *readers);
+void readers_fini(struct readers *readers); /* releases all: nobody looks any more */
+
+/* Ends the era and says which it was. */
+static inline uint64_t readers_end_era(struct readers *readers)
+{
+    return __atomic_fetch_add(&readers->era, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Whether nobody is left who entered in this era or before. */
+bool readers_gone(const struct readers *readers, uint64_t era);
+
+/* Releases the thing now or in a later collect, when nobody can be looking at it. It must be out
+ * of reach for those who come now. */
+void readers_defer(struct readers *readers, struct garbage *thing);
+void readers_collect(struct readers *readers);
+
+static inline void reader_enter(struct pool_reader *reader, struct readers *readers)
+{
+    (void)__atomic_exchange_n(&reader->era, PEEK(&readers->era), __ATOMIC_SEQ_CST);
+}
+
+static inline void reader_leave(struct pool_reader *reader)
+{
+    POST(&reader->era, 0);
+}
+
+#endif

@@ -60,15 +60,29 @@ struct upstream *worker_upstream(struct worker *w, uint32_t service)
 
 /* ---- messages ---------------------------------------------------------------------------- */
 
+/* Slower than any line over which 64 MiB are sent on purpose: they may take four and a half hours.
+ * Without it a byte a minute holds a connection, and what it has sent so far, for ever. */
+#define BODY_RATE_MIN 4096
+
+static struct server_limits limits_from(const struct settings *settings)
+{
+    return (struct server_limits){
+        .head_timeout_ms = settings->client_timeout_ms,
+        .body_timeout_ms = settings->client_timeout_ms,
+        .write_timeout_ms = settings->client_timeout_ms,
+        .keepalive_timeout_ms = settings->keepalive_ms,
+        .body_rate_min = BODY_RATE_MIN,
+        .max_connections = settings->max_connections,
+    };
+}
+
 static void swap_settings(struct worker *w, struct settings *settings)
 {
     struct upstream_timeouts timeouts = timeouts_from(settings);
 
     settings_unref(w->settings);
     w->settings = settings;
-    w->server.limits.head_timeout_ms = settings->client_timeout_ms;
-    w->server.limits.body_timeout_ms = settings->client_timeout_ms;
-    w->server.limits.keepalive_timeout_ms = settings->keepalive_ms;
+    w->server.limits = limits_from(settings);
     for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
         if (w->upstreams[i])
             w->upstreams[i]->timeouts = timeouts;
@@ -197,12 +211,7 @@ static void *run(void *argument)
 enum status worker_init(struct worker *w, struct shared *shared, struct settings *settings,
                         uint16_t port)
 {
-    struct server_limits limits = {
-        .head_timeout_ms = settings->client_timeout_ms,
-        .body_timeout_ms = settings->client_timeout_ms,
-        .keepalive_timeout_ms = settings->keepalive_ms,
-        .max_connections = settings->max_connections,
-    };
+    struct server_limits limits = limits_from(settings);
 
     memset(w, 0, sizeof *w);
     enum status status = net_loop_init(&w->loop);

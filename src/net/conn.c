@@ -23,10 +23,12 @@
 #include "net/conn.h"
 
 #include <assert.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,7 +41,7 @@ _Static_assert(sizeof(struct conn) <= 384, "an idle connection stays small");
 struct conn_linger {
     struct wheel_timer timer;
     struct conn *conn;
-    size_t left; /* bytes still unsent when last looked at */
+    int64_t progress; /* when last looked at */
 };
 
 enum deferral { DEFER_OPENED = 1, DEFER_ENDED = 2, DEFER_RESUME = 4 };
@@ -407,12 +409,12 @@ static void on_linger(struct wheel_timer *timer)
 {
     struct conn_linger *linger = container_of(timer, struct conn_linger, timer);
     struct conn *conn = linger->conn;
-    size_t left = conn_queue_unsent(conn);
-    if (left >= linger->left) {
+    int64_t progress = conn_progress(conn);
+    if (list_empty(&conn->writes) || progress == linger->progress) {
         conn_close(conn);
         return;
     }
-    linger->left = left;
+    linger->progress = progress;
     net_timer_start(conn->loop, timer, CONN_LINGER_MS);
 }
 
@@ -422,7 +424,6 @@ void conn_flushed(struct conn *conn)
         conn_close(conn);
         return;
     }
-    conn->linger->left = 0;
     net_timer_start(conn->loop, &conn->linger->timer, CONN_LINGER_MS);
     (void)shutdown(socket_of(conn), SHUT_WR);
     (void)uv_read_start(stream_of(conn), on_alloc, on_read);
@@ -435,7 +436,7 @@ static struct conn_linger *make_linger(struct conn *conn)
         return NULL;
     wheel_timer_init(&linger->timer, on_linger);
     linger->conn = conn;
-    linger->left = conn->queued;
+    linger->progress = conn_progress(conn);
     return linger;
 }
 
@@ -460,6 +461,15 @@ void conn_finish(struct conn *conn)
 }
 
 /* ---- questions ---- */
+
+int64_t conn_progress(const struct conn *conn)
+{
+    int unacknowledged = 0;
+    uint64_t with_kernel = conn->enqueued - conn_queue_unsent(conn);
+
+    (void)ioctl(socket_of(conn), SIOCOUTQ, &unacknowledged); /* what is not TCP has no such queue */
+    return (int64_t)with_kernel - unacknowledged;
+}
 
 const char *conn_error_text(const struct conn *conn)
 {

@@ -63,6 +63,7 @@ struct conn {
     struct conn_linger *linger; /* a conn_finish under way, private */
     struct list writes;         /* chunks the socket did not take yet, private */
     size_t queued;              /* bytes in them */
+    uint64_t enqueued;          /* bytes that ever were in them, private */
     struct list deferred;       /* in loop->deferred while something waits to be told, private */
     int error;                  /* libuv's code of what went wrong, 0 unknown */
     enum status pending;        /* why writing is over, while `broken`; private */
@@ -105,6 +106,12 @@ static inline size_t conn_queued(const struct conn *conn)
 {
     return conn->queued;
 }
+
+/* A number that changes whenever the peer takes something of what we sent, for timeouts of writing:
+ * compare, do not interpret. The kernel asks for more bytes only when much of its buffer is free,
+ * and a slow peer needs minutes for that; so this looks at what the peer has acknowledged, which
+ * costs a system call. Only while something is queued. */
+int64_t conn_progress(const struct conn *conn);
 
 /* Back-pressure towards the peer. Both are idempotent and cheap; while stopped, the peer's end is not noticed. */
 void conn_read_stop(struct conn *conn);

@@ -142,6 +142,7 @@ static bool queue_bytes(struct conn *conn, const char *data, size_t len, bool se
         chunk->len += take;
         chunk->secret |= secret;
         conn->queued += take;
+        conn->enqueued += take;
         data += take;
         len -= take;
     }

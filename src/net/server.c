@@ -8,7 +8,8 @@
  *
  * The one wheel timer of a connection means something else in each state; it is left running when
  * a request completes and ignored if it fires meanwhile, because moving a timer later is cheaper
- * than stopping and starting it (net/wheel.h).
+ * than stopping and starting it (net/wheel.h). A second one runs in any state while the client is
+ * behind with taking what it asked for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,17 +31,23 @@ static struct server_conn *of_reader(struct http_reader *reader)
 
 /* ---- ending connections and requests ----------------------------------------------------- */
 
+void server_stop_timers(struct server_conn *s)
+{
+    net_timer_stop(s->server->loop, &s->timer);
+    net_timer_stop(s->server->loop, &s->stall);
+}
+
 static void close_conn(struct server_conn *s)
 {
     s->state = SERVER_CLOSING;
-    net_timer_stop(s->server->loop, &s->timer);
+    server_stop_timers(s);
     conn_close(&s->conn);
 }
 
 void server_finish_conn(struct server_conn *s)
 {
     s->state = SERVER_CLOSING;
-    net_timer_stop(s->server->loop, &s->timer);
+    server_stop_timers(s);
     conn_finish(&s->conn);
 }
 
@@ -103,6 +110,11 @@ static void input_failed(struct server_conn *s, enum status status)
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
+static int64_t now_ms(const struct server_conn *s)
+{
+    return net_now_ns(s->server->loop) / 1000000;
+}
+
 static enum status on_head(struct http_reader *reader, const struct http_head *head)
 {
     struct server_conn *s = of_reader(reader);
@@ -111,6 +123,8 @@ static enum status on_head(struct http_reader *reader, const struct http_head *h
     s->user = NULL;
     s->replied = s->request_complete = false;
     s->chunked = s->to_end = s->no_body = s->paused = false;
+    s->body_begun_ms = now_ms(s);
+    s->body_bytes = 0;
     s->http10 = head->minor == 0;
     s->keep_alive = head->keep_alive && !s->server->draining;
     s->head_request = slice_eq(head->method, SLICE("HEAD"));
@@ -123,6 +137,7 @@ static enum status on_body(struct http_reader *reader, const char *data, size_t 
 {
     struct server_conn *s = of_reader(reader);
 
+    s->body_bytes += len;
     if (s->state == SERVER_REQUEST)
         s->server->ops->body(s, data, len);
     return s->state == SERVER_CLOSING ? STATUS_CANCELLED : STATUS_OK;
@@ -140,6 +155,22 @@ static enum status on_complete(struct http_reader *reader)
 
 static const struct http_reader_ops reader_ops = {on_head, on_body, on_complete};
 
+/* The time the next bytes of a body have. The second bound does not fall back as bytes come, so
+ * the timer is only ever moved later. */
+static int64_t body_time_ms(const struct server_conn *s)
+{
+    const struct server_limits *limits = &s->server->limits;
+    int64_t left = limits->body_timeout_ms;
+
+    if (limits->body_rate_min) {
+        int64_t earned = (int64_t)(s->body_bytes * 1000 / limits->body_rate_min);
+        int64_t in_all = s->body_begun_ms + limits->body_timeout_ms + earned - now_ms(s);
+        if (in_all < left)
+            left = in_all > 0 ? in_all : 0;
+    }
+    return left;
+}
+
 /* Arms the timer for what is awaited now. */
 static void arm_timer(struct server_conn *s)
 {
@@ -150,7 +181,7 @@ static void arm_timer(struct server_conn *s)
     else if (s->state == SERVER_HEAD)
         net_timer_start(s->server->loop, &s->timer, limits->head_timeout_ms);
     else if (s->state == SERVER_REQUEST && !s->request_complete)
-        net_timer_start(s->server->loop, &s->timer, limits->body_timeout_ms);
+        net_timer_start(s->server->loop, &s->timer, body_time_ms(s));
 }
 
 /* Reads exactly when nobody is against it. */
@@ -310,6 +341,34 @@ static void timer_fired(struct wheel_timer *timer)
     }
 }
 
+void server_watch_writes(struct server_conn *s)
+{
+    int64_t timeout_ms = s->server->limits.write_timeout_ms;
+
+    if (conn_queued(&s->conn) == 0 || wheel_armed(&s->stall) || timeout_ms == 0)
+        return;
+    s->progress = conn_progress(&s->conn);
+    net_timer_start(s->server->loop, &s->stall, timeout_ms);
+}
+
+/* The client may have been behind all the time; what counts is whether it took anything. */
+static void stall_fired(struct wheel_timer *timer)
+{
+    struct server_conn *s = container_of(timer, struct server_conn, stall);
+
+    if (conn_queued(&s->conn) == 0)
+        return;
+    if (conn_progress(&s->conn) != s->progress) {
+        server_watch_writes(s);
+        return;
+    }
+    if (s->state == SERVER_REQUEST)
+        request_gone(s);
+    s->state = SERVER_CLOSING;
+    server_stop_timers(s);
+    conn_reset(&s->conn); /* frees the kernel's part of the answer too */
+}
+
 void server_next_request(struct server_conn *s)
 {
     s->state = SERVER_WAITING;
@@ -343,6 +402,7 @@ static void take_connection(struct listener *listener, int fd)
     conn_init(&s->conn, server->loop, &conn_callbacks);
     http_reader_init(&s->reader, false, &reader_ops);
     wheel_timer_init(&s->timer, timer_fired);
+    wheel_timer_init(&s->stall, stall_fired);
     if (conn_accept(&s->conn, fd, server->tls) != STATUS_OK) {
         free(s);
         return;
@@ -420,7 +480,10 @@ size_t server_queued(const struct server_conn *s)
 
 void server_pause(struct server_conn *s)
 {
+    if (s->paused)
+        return;
     s->paused = true;
+    s->paused_ms = now_ms(s);
     set_reading(s);
 }
 
@@ -429,6 +492,7 @@ void server_resume(struct server_conn *s)
     if (!s->paused)
         return;
     s->paused = false;
+    s->body_begun_ms += now_ms(s) - s->paused_ms;
     set_reading(s);
     arm_timer(s); /* it was not the client who was slow */
 }

@@ -15,7 +15,8 @@
  *   the client has taken its earlier answers down to CONN_HIGH_WATER;
  * - what is malformed is answered here (400, 408, 413, 431 by `error`'s body) and closed; the owner
  *   never sees it — except a body that breaks after `head`: that is `gone`;
- * - a client that closes its connection while its answer is due is `gone`.
+ * - a client that closes its connection while its answer is due is `gone`, and so is one that takes
+ *   nothing of it for write_timeout_ms.
  *
  * Framing, Date, Connection and keep-alive are this file's business; the owner gives status,
  * fields and bytes.
@@ -57,6 +58,10 @@ struct server_limits {
     int64_t head_timeout_ms;      /* from the first byte (or accept) to a whole head */
     int64_t body_timeout_ms;      /* between bytes of a request body */
     int64_t keepalive_timeout_ms; /* idle between requests */
+    int64_t write_timeout_ms;     /* an answer waits and the client takes none of it; noticed within
+                                     twice the time. 0 = it may take for ever */
+    uint32_t body_rate_min;       /* bytes a second, on average, that a body must come with after a
+                                     first body_timeout_ms. 0 = any trickle will do */
     uint32_t max_connections;     /* further ones are accepted and closed at once */
 };
 
@@ -85,6 +90,11 @@ struct server_conn {
     struct list node; /* in server->conns */
     uint64_t number;  /* 1 for the first connection accepted, and so on */
     struct wheel_timer timer;
+    struct wheel_timer stall;  /* armed while the client is behind with taking its answers */
+    int64_t progress;          /* conn_progress when `stall` was armed */
+    int64_t body_begun_ms;     /* later by the time the body was paused */
+    int64_t paused_ms;         /* since when, while `paused` */
+    uint64_t body_bytes;       /* of the present request */
     struct buffer pipelined;   /* bytes behind the current request */
     void *user;                /* the owner's, NULL when a request begins */
     uint8_t state;             /* enum server_state, private */

@@ -11,6 +11,12 @@ extern "C" {
 
 enum server_state { SERVER_WAITING, SERVER_HEAD, SERVER_REQUEST, SERVER_CLOSING };
 
+/* The connection is about to close: nothing is timed any more. */
+void server_stop_timers(struct server_conn *s);
+
+/* After a write: a client that is behind now must get on. Costs a look at the queue's length. */
+void server_watch_writes(struct server_conn *s);
+
 /* Closes once everything written has gone out. */
 void server_finish_conn(struct server_conn *s);
 

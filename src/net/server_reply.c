@@ -119,11 +119,13 @@ static void send_gathered(struct server_conn *s)
     if (s->corked)
         conn_uncork(&s->conn);
     s->corked = false;
+    server_watch_writes(s);
 }
 
 static void write_parts(struct server_conn *s, const struct iovec *parts, int count)
 {
     conn_write(&s->conn, parts, count, 0);
+    server_watch_writes(s);
 }
 
 void server_reply_head(struct server_conn *s, int status, struct slice fields,
@@ -211,7 +213,7 @@ static bool drop_request(struct server_conn *s)
     s->server->request_count--;
     s->user = NULL;
     s->state = SERVER_CLOSING;
-    net_timer_stop(s->server->loop, &s->timer);
+    server_stop_timers(s);
     return true;
 }
 

@@ -95,7 +95,7 @@ enum {
       "all attempts of one request together, unless the client names its own timeout")             \
     X(CLIENT_TIMEOUT, "SPAREKEY_CLIENT_TIMEOUT", DURATION, "s", 1, DAYS(1), "1m", NULL,            \
       RELOADABLE, client_timeout_ms, GROUP_TIMES,                                                  \
-      "for a client to send a head, or the next bytes of a body")                                  \
+      "for a client to send a head or the next bytes of a body, or to take any of its answer")     \
     X(KEEPALIVE, "SPAREKEY_KEEPALIVE", DURATION, "s", 0, DAYS(1), "2m", NULL, RELOADABLE,          \
       keepalive_ms, GROUP_TIMES, "how long an idle client connection stays open")                  \
     X(STREAM_HOLD, "SPAREKEY_STREAM_HOLD", DURATION, "s", 0, SECONDS(60), "2s", NULL, RELOADABLE,  \

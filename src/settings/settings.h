@@ -76,8 +76,8 @@ struct settings {
     int64_t idle_timeout_ms;    /* SPAREKEY_STREAM_IDLE_TIMEOUT, 300 s between bytes of an answer */
     int64_t request_timeout_ms; /* SPAREKEY_REQUEST_TIMEOUT, 600 s: the plan's deadline */
     int64_t
-        client_timeout_ms; /* SPAREKEY_CLIENT_TIMEOUT, 60 s: to send a head, or the next bytes of a body */
-    int64_t keepalive_ms;     /* SPAREKEY_KEEPALIVE, 120 s: idle client connection */
+        client_timeout_ms; /* SPAREKEY_CLIENT_TIMEOUT, 60 s: to send a head or the next bytes of a body, or to take some of its answer */
+    int64_t keepalive_ms;  /* SPAREKEY_KEEPALIVE, 120 s: idle client connection */
     int64_t stream_hold_ms;   /* SPAREKEY_STREAM_HOLD, 2 s */
     bool prompt_affinity;     /* SPAREKEY_PROMPT_AFFINITY; pool_options.affinity */
     int64_t max_wait_ms;      /* SPAREKEY_MAX_WAIT, 20 s; pool_options.max_wait_ns */

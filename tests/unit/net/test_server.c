@@ -666,6 +666,60 @@ static void a_paused_body_has_time(void **state)
     end_free(c);
 }
 
+/* Each byte comes in time, and yet the body would take for ever. */
+static void a_dripping_body_is_408(void **state)
+{
+    (void)state;
+    owner.server.limits.body_timeout_ms = 80;
+    owner.server.limits.body_rate_min = 1000;
+    struct end *c = client_saying("POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n");
+    for (int i = 0; i < 100 && owner.gones == 0; i++) {
+        say(c, "x");
+        run_for(16);
+    }
+    assert_int_equal(owner.gones, 1);
+    RUN_UNTIL(c->ended);
+    assert_true(has(c, "HTTP/1.1 408 "));
+    assert_true(owner.body_bytes < 100);
+    end_free(c);
+}
+
+static void a_body_that_comes_fast_enough_has_time(void **state)
+{
+    (void)state;
+    static const char piece[5000]; /* five seconds' worth */
+    owner.server.limits.body_timeout_ms = 80;
+    owner.server.limits.body_rate_min = 1000;
+    struct end *c = client_saying("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
+    for (size_t i = 1; i <= 20; i++) {
+        end_write(c, piece, sizeof piece);
+        RUN_UNTIL(owner.body_bytes == i * sizeof piece || owner.gones);
+        if (i < 20)
+            run_for(16);
+    }
+    RUN_UNTIL(has(c, "hello") || owner.gones);
+    assert_int_equal(owner.gones, 0);
+    end_free(c);
+}
+
+/* The time in which its owner did not want it is not counted. */
+static void a_paused_body_is_not_dripping(void **state)
+{
+    (void)state;
+    owner.server.limits.body_timeout_ms = 400;
+    owner.server.limits.body_rate_min = 1000;
+    owner.on_head = pause_body;
+    struct end *c = client_saying("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc");
+    RUN_UNTIL(owner.heads == 1);
+    run_for(800);
+    server_resume(owner.last);
+    run_for(50);
+    assert_int_equal(owner.gones, 0);
+    say(c, "de");
+    RUN_UNTIL(has(c, "hello"));
+    end_free(c);
+}
+
 static void an_idle_connection_is_closed(void **state)
 {
     (void)state;
@@ -697,10 +751,78 @@ static void a_slow_reader_gets_all_of_its_answer(void **state)
     end_free(c);
 }
 
+/* Who takes nothing of its answer, though connected, is gone; with it what the kernel holds. */
+static void a_client_that_stops_reading_is_gone(void **state)
+{
+    (void)state;
+    static char body[16 << 20];
+    owner.server.limits.write_timeout_ms = 60;
+    owner.on_complete = NULL;
+    struct end *c = client_saying(GET);
+    conn_read_stop(&c->conn);
+    RUN_UNTIL(owner.completes == 1);
+    server_reply_head(owner.last, 200, SLICE(""), -1);
+    server_reply_body(owner.last, body, sizeof body);
+    server_flush(owner.last);
+    assert_true(server_queued(owner.last) > 0);
+    RUN_UNTIL(owner.gones == 1);
+    RUN_UNTIL(owner.server.conn_count == 0);
+    c->count_only = true;
+    conn_read_start(&c->conn);
+    RUN_UNTIL(c->ended);
+    assert_int_equal(c->ended_as, STATUS_RESET);
+    assert_log("head /;complete;gone;");
+    end_free(c);
+}
+
+/* The same when the answer's end is queued already, and its owner has nothing to do with it. */
+static void a_client_that_leaves_its_answer_lying_is_closed(void **state)
+{
+    (void)state;
+    static char body[16 << 20];
+    owner.server.limits.write_timeout_ms = 60;
+    owner.on_complete = NULL;
+    struct end *c = client_saying(GET);
+    conn_read_stop(&c->conn);
+    RUN_UNTIL(owner.completes == 1);
+    server_reply(owner.last, 200, SLICE(""), slice_of(body, sizeof body));
+    RUN_UNTIL(owner.server.conn_count == 0);
+    assert_int_equal(owner.gones, 0);
+    end_free(c);
+}
+
+/* Slow is not stalled: the kernel does not ask for more bytes between these reads. */
+static void a_client_that_reads_slowly_is_served(void **state)
+{
+    (void)state;
+    enum { STEP = 300000, STEPS = 10, LIMIT_MS = 800 };
+    static char body[16 << 20], taken[STEP];
+    owner.server.limits.write_timeout_ms = LIMIT_MS;
+    owner.on_complete = NULL;
+    int fd = connect_to(server_port(&owner.server));
+    assert_int_equal(write(fd, GET, strlen(GET)), strlen(GET));
+    RUN_UNTIL(owner.completes == 1);
+    server_reply_head(owner.last, 200, SLICE(""), -1);
+    server_reply_body(owner.last, body, sizeof body);
+    server_flush(owner.last);
+    for (int i = 0; i < STEPS; i++) {
+        run_for(LIMIT_MS / 5);
+        assert_int_equal(owner.gones, 0);
+        assert_int_equal(read_all(fd, taken, STEP), STEP);
+    }
+    RUN_UNTIL(owner.gones == 1);
+    (void)close(fd);
+}
+
 static void a_late_answer_is_not_timed(void **state)
 {
     (void)state;
-    owner.server.limits = (struct server_limits){20, 20, 20, 100};
+    owner.server.limits = (struct server_limits){.head_timeout_ms = 20,
+                                                 .body_timeout_ms = 20,
+                                                 .keepalive_timeout_ms = 20,
+                                                 .write_timeout_ms = 20,
+                                                 .body_rate_min = 1000,
+                                                 .max_connections = 100};
     owner.on_complete = NULL;
     struct end *c = client_saying("POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx");
     RUN_UNTIL(owner.completes == 1);
@@ -989,8 +1111,14 @@ int main(void)
         test(a_slow_head_is_408),
         test(a_slow_body_is_408),
         test(a_paused_body_has_time),
+        test(a_dripping_body_is_408),
+        test(a_body_that_comes_fast_enough_has_time),
+        test(a_paused_body_is_not_dripping),
         test(an_idle_connection_is_closed),
         test(a_slow_reader_gets_all_of_its_answer),
+        test(a_client_that_stops_reading_is_gone),
+        test(a_client_that_leaves_its_answer_lying_is_closed),
+        test(a_client_that_reads_slowly_is_served),
         test(a_late_answer_is_not_timed),
         test(too_many_connections),
         test(drains),

@@ -31,6 +31,7 @@ struct staging {
     size_t kept;     /* loaded before, and named again */
     struct view *view;
     struct key **retired; /* room for all that are retired after this load */
+    struct rules rules;
 };
 
 static struct key *key_new(struct pool *pool, const struct key_spec *spec, struct service *service)
@@ -167,6 +168,16 @@ static enum status stage_all(struct pool *pool, struct staging *staging,
     return STATUS_OK;
 }
 
+static enum status stage_rules(struct pool *pool, struct staging *staging)
+{
+    enum status status = STATUS_OK;
+
+    for (size_t i = 0; i < staging->count && status == STATUS_OK; i++)
+        status = rules_add(&staging->rules, staging->stages[i].key->id, pool->keys.used,
+                           staging->stages[i].spec, &pool->hash_seed);
+    return status;
+}
+
 static void unpin(struct pool *pool, struct stage *stage)
 {
     tree_unpin(pool, stage->project);
@@ -221,6 +232,8 @@ static void install(struct pool *pool, struct staging *staging)
     struct view *view = staging->view;
 
     view->count = staging->count;
+    rules_fini(&pool->rules);
+    pool->rules = staging->rules;
     for (size_t i = 0; i < staging->count; i++) {
         view->order[i] = staging->stages[i].key;
         POST(&view->order[i]->position, (uint32_t)i);
@@ -299,12 +312,15 @@ enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t co
     if (status == STATUS_OK)
         status = stage_all(pool, &staging, specs, count);
     if (status == STATUS_OK)
+        status = stage_rules(pool, &staging);
+    if (status == STATUS_OK)
         status = make_retired(pool, &staging);
     if (status == STATUS_OK) {
         commit(pool, &staging);
     } else {
         unstage(pool, &staging);
         view_free(staging.view);
+        rules_fini(&staging.rules);
     }
     free(staging.stages);
     return status;

@@ -280,14 +280,19 @@ static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_s
 
 static void choose(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 {
-    key_id key = KEY_NONE;
-    int64_t until_ns = 0;
+    struct pick pick = {.key = KEY_NONE};
 
     select_begin(plan->pool, now_ns);
     mark_trail(plan);
-    switch (select_key(plan->pool, &plan->route, plan->stay, now_ns, &key, &until_ns)) {
-    case CHOICE_KEY: send_on(plan, key, now_ns, ret_step); break;
-    case CHOICE_PROOF: wait_until(plan, until_ns, ret_step); break;
+    switch (select_key(plan->pool, &plan->route, plan->stay, now_ns, &pick)) {
+    case CHOICE_KEY: send_on(plan, pick.key, now_ns, ret_step); break;
+    case CHOICE_PROOF: wait_until(plan, pick.until_ns, ret_step); break;
+    case CHOICE_FULL:
+        if (pick.key != KEY_NONE)
+            send_on(plan, pick.key, now_ns, ret_step);
+        else
+            no_key(plan, now_ns, ret_step);
+        break;
     case CHOICE_NONE: no_key(plan, now_ns, ret_step); break;
     }
 }

@@ -67,6 +67,7 @@ void pool_free(struct pool *pool)
     readers_fini(&pool->readers);
     circuits_fini(&pool->circuits);
     headroom_free(pool);
+    rules_fini(&pool->rules);
     view_free(pool->view);
     keys_fini(&pool->keys);
     free_owners(pool);

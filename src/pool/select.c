@@ -1,5 +1,7 @@
 #include "pool/select.h"
 
+#include "pool/headroom.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +22,19 @@ struct look {
     struct lane *lane;    /* of the route, or NULL while none is needed */
     struct key *soft;     /* ready, but suspected of failing alone */
     struct key *unproven; /* would be it, but its first answer is awaited */
+    struct key *full;     /* would be it, but for its accounts' headroom; the first to have it */
+    int64_t full_ns;      /* when that is */
+    int64_t room_ns;      /* when any key has room again, INT64_MAX = none is full */
+    double pace_per_s;    /* of all full accounts together */
+    bool crowded;         /* a key is at its cap */
+    bool scoring;         /* the best of many is wanted, not the first */
+    unsigned scored;
+    struct key *best;
+    double best_score;
 };
+
+/* How many ready keys a strategy that compares keys looks at: among so many the best is good. */
+#define SCORED_MAX 256
 
 #define SCOPE_BIT(scope) (1u << (scope))
 #define KEY_SCOPES       (SCOPE_BIT(SCOPE_KEY) | SCOPE_BIT(SCOPE_KEY_FAMILY))
@@ -114,6 +128,14 @@ void select_avoid_org(struct pool *pool, key_id id)
     struct key *key = pool_key(pool, id);
 
     condemn(pool, key, key->org ? key->org : key->project);
+}
+
+void select_shun_org(struct pool *pool, key_id id)
+{
+    struct key *key = pool_key(pool, id);
+
+    if (key->org)
+        key->org->shunned = pool->stamp;
 }
 
 static enum gate breaker_gate(const struct breaker *b, int64_t now_ns)
@@ -359,22 +381,99 @@ static bool key_avoided(const struct look *look, struct key *key)
     return is_taboo(look->pool, key->project) || is_taboo(look->pool, key->org);
 }
 
+static void note_full(struct look *look, struct key *key, int64_t ready_ns)
+{
+    if (ready_ns < look->room_ns)
+        look->room_ns = ready_ns;
+    if (look->full && ready_ns >= look->full_ns)
+        return;
+    if (!headroom_may_try(look->pool, key, look->route, look->now_ns))
+        return;
+    look->full = key;
+    look->full_ns = ready_ns;
+}
+
+/* Whether the key's accounts, and its own cap, have room for the request. */
+static bool has_room(struct look *look, struct key *key)
+{
+    const struct key_rules *rules = rules_of(&look->pool->rules, key->id);
+    int64_t ready_ns;
+
+    if (rules && rules->max_in_flight && key_in_flight(key) >= rules->max_in_flight) {
+        look->crowded = true;
+        return false;
+    }
+    if (look->pool->meter_count == 0)
+        return true;
+    ready_ns = headroom_ready_ns(look->pool, key, look->route, look->now_ns, &look->pace_per_s);
+    if (ready_ns > look->now_ns)
+        note_full(look, key, ready_ns);
+    return ready_ns <= look->now_ns;
+}
+
+static bool key_serves(const struct look *look, const struct key *key)
+{
+    return rules_allow(rules_of(&look->pool->rules, key->id), look->route->model);
+}
+
+static bool is_shunned(const struct look *look, const struct key *key)
+{
+    return key->org && key->org->shunned == look->pool->stamp;
+}
+
+/* An organisation's number in the rendezvous of affinity: the same in every process that shares
+ * the seed. */
+static uint64_t account_hash(const struct pool *pool, const struct key *key)
+{
+    const struct owner *owner = key->org ? key->org : key->project;
+
+    return owner ? hash_bytes(&pool->hash_seed, owner_name(owner)) : key->identity;
+}
+
+/* The higher the better. */
+static double score(const struct look *look, struct key *key)
+{
+    const struct pool *pool = look->pool;
+    uint64_t rank;
+
+    if (pool->options.affinity && look->route->affinity) {
+        rank = hash_mix(look->route->affinity, account_hash(pool, key));
+        return (double)(rank >> 16) - (double)key_in_flight(key) / (key_in_flight(key) + 1.0);
+    }
+    if (pool->options.strategy == STRATEGY_HEADROOM)
+        return headroom_share(pool, key, look->route, look->now_ns);
+    return -(double)key_in_flight(key) / rules_weight(&pool->rules, key->id);
+}
+
+/* Of keys that all would do: whether enough of them have been compared. */
+static bool compare(struct look *look, struct key *key)
+{
+    double own = score(look, key);
+
+    if (!look->best || own > look->best_score) {
+        look->best = key;
+        look->best_score = own;
+    }
+    return ++look->scored >= SCORED_MAX;
+}
+
 /* Whether the search ends with this key: it is it, or it is the one to wait for. */
 static bool consider(struct look *look, struct key *key)
 {
-    if (key_avoided(look, key) || key_gate(look, key) >= GATE_BUSY)
+    if (key_avoided(look, key) || !key_serves(look, key) || key_gate(look, key) >= GATE_BUSY ||
+        !has_room(look, key))
         return false;
     if (proof_until(look->pool, key) > look->now_ns) {
         if (!look->unproven)
             look->unproven = key;
         return !look->rotate;
     }
-    if (key_suspected(look, key)) {
+    if (key_suspected(look, key) || is_shunned(look, key)) {
         if (!look->soft)
             look->soft = key;
         return false;
     }
-    return true;
+    return !look->scoring || compare(look, key);
 }
 
 /* The first acceptable key of order[from … to). */
@@ -405,6 +504,44 @@ static struct key *rotate(struct look *look, size_t first)
     return key ? key : scan(look, first, start);
 }
 
+static bool has_affinity(const struct look *look)
+{
+    return look->pool->options.affinity && look->route->affinity;
+}
+
+/* The best among the first SCORED_MAX ready ones from `start` on; of equals the first. */
+static struct key *best_from(struct look *look, size_t first, size_t start)
+{
+    look->rotate = look->scoring = true;
+    if (!scan(look, start, look->pool->count))
+        (void)scan(look, first, start);
+    return look->best;
+}
+
+static struct key *best(struct look *look, size_t first)
+{
+    const struct pool *pool = look->pool;
+    size_t room = pool->count - first, start = first;
+
+    if (room > SCORED_MAX && has_affinity(look))
+        start += (size_t)(look->route->affinity % room); /* always the same ones */
+    else if (!has_affinity(look) && pool->cursor >= first && pool->cursor < pool->count)
+        start = pool->cursor;
+    return best_from(look, first, start);
+}
+
+static struct key *any_of(struct look *look, size_t first)
+{
+    switch (look->pool->options.strategy) {
+    case STRATEGY_LEAST_LOADED:
+    case STRATEGY_HEADROOM: return best(look, first);
+    case STRATEGY_PRIMARY_FIRST:
+    case STRATEGY_ROUND_ROBIN:
+    case STRATEGY_WEIGHTED: break;
+    }
+    return has_affinity(look) ? best(look, first) : rotate(look, first);
+}
+
 static struct key *by_strategy(struct look *look)
 {
     struct pool *pool = look->pool;
@@ -412,36 +549,56 @@ static struct key *by_strategy(struct look *look)
 
     if (!pool->options.fallback_enabled)
         return scan(look, 0, 1);
-    if (pool->options.strategy == STRATEGY_ROUND_ROBIN)
-        return rotate(look, 0);
+    if (pool->options.strategy != STRATEGY_PRIMARY_FIRST)
+        return any_of(look, 0);
     key = scan(look, 0, 1);
-    if (key)
+    if (key || pool->count < 2)
         return key;
-    return pool->options.rotation_enabled ? rotate(look, 1) : scan(look, 1, pool->count);
+    return pool->options.rotation_enabled ? any_of(look, 1) : scan(look, 1, pool->count);
+}
+
+/* Weighted: as many turns in a row as the key weighs. */
+static bool turn_over(struct pool *pool, const struct key *key)
+{
+    if (pool->options.strategy != STRATEGY_WEIGHTED)
+        return true;
+    if (pool->turn != key->position || pool->turns == 0)
+        pool->turns = rules_weight(&pool->rules, key->id);
+    pool->turn = key->position;
+    return --pool->turns == 0;
 }
 
 /* The key after the one chosen is where the next rotation begins; the primary is no part of it
  * when it goes first anyway. */
 static void advance_cursor(struct pool *pool, const struct key *key)
 {
-    if (key->position > 0 || pool->options.strategy == STRATEGY_ROUND_ROBIN)
-        pool->cursor = key->position + 1;
+    if (key->position > 0 || pool->options.strategy != STRATEGY_PRIMARY_FIRST)
+        pool->cursor = key->position + (size_t)turn_over(pool, key);
+}
+
+static enum choice settle_full(const struct look *look, struct pick *ret_pick)
+{
+    if (!look->crowded && look->room_ns == INT64_MAX)
+        return CHOICE_NONE;
+    *ret_pick = (struct pick){.key = look->full ? look->full->id : KEY_NONE,
+                              .until_ns = look->room_ns,
+                              .pace_per_s = look->pace_per_s};
+    return CHOICE_FULL;
 }
 
 /* The waiting for proof is decided here, for a key found by strategy, rotation or preference. */
-static enum choice settle(struct look *look, struct key *key, key_id *ret_key,
-                          int64_t *ret_until_ns)
+static enum choice settle(struct look *look, struct key *key, struct pick *ret_pick)
 {
     if (!key)
         key = look->unproven && !look->soft ? look->unproven : look->soft;
     if (!key)
-        return CHOICE_NONE;
+        return settle_full(look, ret_pick);
     if (key == look->unproven) {
-        *ret_until_ns = proof_until(look->pool, key);
+        *ret_pick = (struct pick){.key = KEY_NONE, .until_ns = proof_until(look->pool, key)};
         return CHOICE_PROOF;
     }
     advance_cursor(look->pool, key);
-    *ret_key = key->id;
+    *ret_pick = (struct pick){.key = key->id};
     return CHOICE_KEY;
 }
 
@@ -456,17 +613,21 @@ static bool may_stay(struct look *look, key_id prefer)
     if (key->position > 0 && !look->pool->options.fallback_enabled)
         return false; /* switched off meanwhile */
     return key->position != POSITION_NONE && bits_has(&look->pool->view->ready, key->position) &&
-           !key_avoided(look, key) && key_gate(look, key) < GATE_BUSY &&
-           proof_until(look->pool, key) <= look->now_ns;
+           !key_avoided(look, key) && key_serves(look, key) && key_gate(look, key) < GATE_BUSY &&
+           has_room(look, key) && proof_until(look->pool, key) <= look->now_ns;
 }
 
 enum choice select_key(struct pool *pool, const struct route *route, key_id prefer, int64_t now_ns,
-                       key_id *ret_key, int64_t *ret_until_ns)
+                       struct pick *ret_pick)
 {
-    struct look fresh = {
-        .pool = pool, .route = route, .now_ns = now_ns, .lane = lane_find(pool, route)};
+    struct look fresh = {.pool = pool,
+                         .route = route,
+                         .now_ns = now_ns,
+                         .lane = lane_find(pool, route),
+                         .room_ns = INT64_MAX};
     struct look again;
     struct look stay;
+    struct pick full;
     enum choice choice;
 
     if (pool->count == 0)
@@ -474,15 +635,21 @@ enum choice select_key(struct pool *pool, const struct route *route, key_id pref
     stay = again = fresh;
     again.repeat = true;
     if (may_stay(&stay, prefer)) {
-        *ret_key = prefer;
+        *ret_pick = (struct pick){.key = prefer};
         return CHOICE_KEY;
     }
     fresh.lane = stay.lane;
-    choice = settle(&fresh, by_strategy(&fresh), ret_key, ret_until_ns);
-    if (choice != CHOICE_NONE)
+    choice = settle(&fresh, by_strategy(&fresh), ret_pick);
+    if (choice == CHOICE_KEY || choice == CHOICE_PROOF)
         return choice;
+    full = *ret_pick;
     again.lane = fresh.lane;
-    return settle(&again, by_strategy(&again), ret_key, ret_until_ns);
+    if (choice == CHOICE_NONE)
+        return settle(&again, by_strategy(&again), ret_pick);
+    choice = settle(&again, by_strategy(&again), ret_pick);
+    if (choice == CHOICE_NONE || choice == CHOICE_FULL)
+        *ret_pick = full; /* a fresh key with room again is better than one that was asked */
+    return choice == CHOICE_NONE ? CHOICE_FULL : choice;
 }
 
 /* What stands in one key's way. */
@@ -550,6 +717,10 @@ static void weigh(struct outlook *out, const struct hindrance *h, bool usable, i
     if (!usable)
         return;
     out->in_use |= h->busy && h->until_ns < 0;
+    if (h->until_ns >= 0 && sooner(h->until_ns, out->usable_ns))
+        out->usable_ns = h->until_ns;
+    if (h->until_ns < 0 && h->busy && sooner(now_ns, out->usable_ns))
+        out->usable_ns = now_ns;
     if (h->until_ns >= 0 && !h->narrow && sooner(h->until_ns, out->service_ns))
         out->service_ns = h->until_ns;
 }
@@ -559,13 +730,20 @@ void select_outlook(struct pool *pool, const struct route *route, int64_t now_ns
 {
     struct look look = {.pool = pool, .route = route, .now_ns = now_ns};
     size_t end = pool->options.fallback_enabled || pool->count == 0 ? pool->count : 1;
+    bool unserved = false;
 
-    *ret_outlook = (struct outlook){.service_ns = -1, .recovery_ns = -1};
+    *ret_outlook = (struct outlook){.service_ns = -1, .usable_ns = -1, .recovery_ns = -1};
     for (size_t i = 0; i < end; i++) {
         struct key *key = pool->order[i];
         struct hindrance h = hindrance_of(pool, route, key, now_ns);
 
+        if (!key_serves(&look, key)) {
+            unserved = true;
+            continue;
+        }
         look.repeat = notes_of(pool, key) & NOTE_TRIED;
         weigh(ret_outlook, &h, !key_avoided(&look, key), now_ns);
     }
+    if (unserved && ret_outlook->dead == FAILURE_NONE)
+        ret_outlook->dead = FAILURE_MODEL;
 }

@@ -17,26 +17,35 @@
 void select_begin(struct pool *pool, int64_t now_ns);
 
 /* Marks: this key has been asked; the failure of this attempt condemned its whole project, its
- * whole organisation. */
+ * whole organisation. Shunned: keys of that organisation only if no other can be had. */
 void select_tried(struct pool *pool, key_id key, bool may_repeat);
+void select_shun_org(struct pool *pool, key_id key);
 void select_avoid_project(struct pool *pool, key_id key);
 void select_avoid_org(struct pool *pool, key_id key);
 
 enum choice {
     CHOICE_KEY,
     CHOICE_PROOF, /* the right key is unproven and being asked: wait for that answer */
+    CHOICE_FULL,  /* those that could serve it are out of headroom, or at their caps */
     CHOICE_NONE,
 };
 
-/* `prefer`: the key to stay with if it is ready, or KEY_NONE. On CHOICE_PROOF `*ret_until_ns` is
- * when waiting ends. */
+struct pick {
+    key_id key;        /* CHOICE_KEY; CHOICE_FULL: the one to try if need be, or KEY_NONE */
+    int64_t until_ns;  /* CHOICE_PROOF: when waiting ends; CHOICE_FULL: when there is room,
+                          INT64_MAX where only the end of another request can tell */
+    double pace_per_s; /* CHOICE_FULL: how many such requests find room a second, 0 = unknown */
+};
+
+/* `prefer`: the key to stay with if it is ready, or KEY_NONE. */
 enum choice select_key(struct pool *pool, const struct route *route, key_id prefer, int64_t now_ns,
-                       key_id *ret_key, int64_t *ret_until_ns);
+                       struct pick *ret_pick);
 
 /* What a request that found no key can hope for. */
 struct outlook {
     bool in_use;          /* a key it may use is half-open and being tried by another request */
     int64_t service_ns;   /* first end of a service's trouble where nothing else is wrong, or -1 */
+    int64_t usable_ns;    /* when time alone first brings back a key this request may use, or -1 */
     int64_t recovery_ns;  /* when time alone first brings any key back, or -1 */
     enum failure cooling; /* … and what it recovers from */
     enum failure dead;    /* FAILURE_NONE, or what an operator must mend */

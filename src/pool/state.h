@@ -19,6 +19,7 @@
 #include "pool/keys.h"
 #include "pool/plan.h"
 #include "pool/readers.h"
+#include "pool/rules.h"
 #include "pool/tree.h"
 
 /* Kinds of request for which the keys that are out are remembered; the least recently made one
@@ -70,6 +71,10 @@ struct pool {
     struct readers readers;
     uint32_t mode;    /* what `options` say to a choice without the lock (fast.c) */
     uint32_t pending; /* it shall take the lock: something waits to be collected */
+
+    struct rules rules;
+    size_t turn;    /* weighted: the position whose turns these are, … */
+    uint32_t turns; /* … and how many it has left */
 
     struct circuits circuits;
     struct list buckets;    /* all of them, also those that only their holders know */

@@ -48,7 +48,8 @@ struct owner {              /* an organisation or a project */
     struct garbage garbage; /* whoever looks without the lock may still have it in hand */
     struct node node;
     struct notes notes;
-    uint64_t taboo; /* the selection for which everything below is out of the question */
+    uint64_t taboo;   /* the selection for which everything below is out of the question */
+    uint64_t shunned; /* the selection that uses its keys only if it must */
     struct service *service;
     struct owner *org;    /* of a project: its organisation, NULL while unknown */
     struct owner *next;   /* chain of the name table */

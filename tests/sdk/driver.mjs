@@ -1,8 +1,12 @@
 // The SDK for Node.js on a leash: one JSON command a line on standard input, one JSON answer a line
 // on standard output. The same calls as in clients.py, with the same plain values as results.
 
+import { File } from "node:buffer";
 import readline from "node:readline";
 import OpenAI, { toFile } from "openai";
+
+// Debian 12 has Node 18, where the SDK wants to be given what later ones have as a global.
+globalThis.File ??= File;
 
 const MESSAGES = (text) => [{ role: "user", content: text }];
 

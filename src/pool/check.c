@@ -1,6 +1,7 @@
 /* What must always hold, spelled out a second time, slowly. */
 #include "pool/headroom.h"
 #include "pool/invariant.h"
+#include "pool/queue.h"
 #include "pool/state.h"
 
 static void check_order(const struct pool *pool)
@@ -164,4 +165,5 @@ void pool_check(const struct pool *pool)
             check_lane(pool, pool->view->lanes[i]);
     count_open(&pool->egress);
     headroom_check(pool);
+    queue_check(pool);
 }

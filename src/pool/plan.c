@@ -24,6 +24,7 @@
 
 #include "pool/headroom.h"
 #include "pool/invariant.h"
+#include "pool/queue.h"
 #include "pool/report.h"
 #include "pool/select.h"
 
@@ -75,7 +76,10 @@ void plan_start(struct plan *plan, struct pool *pool, const struct plan_request 
         .stay = KEY_NONE,
         .current = KEY_NONE,
         .attempt_capacity = PLAN_INLINE_ATTEMPTS,
+        .age = ++pool->arrivals,
+        .wait_left_ns = pool->options.max_wait_ns,
     };
+    budget_request(&pool->budget, now_ns);
     if (request->model.len)
         plan->route.model = hash_bytes(&pool->hash_seed, request->model);
     plan->attempts = plan->inline_attempts;
@@ -128,9 +132,23 @@ static int rank_of(const struct verdict *verdict, const struct evidence *evidenc
     return rank_of_class(verdict->failure);
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void leave_line(struct plan *plan, int64_t now_ns)
+{
+    if (!plan->queue)
+        return;
+    queue_leave(plan);
+    plan->wait_left_ns = plan->wait_end_ns > now_ns ? plan->wait_end_ns - now_ns : 0;
+}
+
 static void decide(struct plan *plan, enum plan_action action, bool should_not_retry)
 {
     enter(plan, PLAN_DECIDED);
+    queue_leave(plan);
     plan->ending =
         (struct plan_step){.action = action, .key = KEY_NONE, .should_not_retry = should_not_retry};
 }
@@ -194,15 +212,11 @@ static void exhausted(struct plan *plan, const struct outlook *outlook, int64_t 
         stop(plan, plan->last_failure, true);
 }
 
-static int64_t sooner(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static void wait_until(const struct plan *plan, int64_t until_ns, struct plan_step *ret_step)
+static void wait_until(struct plan *plan, int64_t until_ns, struct plan_step *ret_step)
 {
     *ret_step = (struct plan_step){
         .action = PLAN_WAIT, .key = KEY_NONE, .until_ns = sooner(until_ns, plan->deadline_ns)};
+    plan->told_ns = ret_step->until_ns;
 }
 
 /* Whether what stands in the way is worth standing in line for, and until when. */
@@ -220,6 +234,84 @@ static bool worth_waiting(struct plan *plan, const struct outlook *outlook, int6
     return (recovers || outlook->in_use) && now_ns < plan->patience_ns;
 }
 
+/* Nothing to wait for, or no more time for it. */
+static void refuse(struct plan *plan, const struct outlook *outlook, int64_t now_ns,
+                   struct plan_step *ret_step)
+{
+    exhausted(plan, outlook, now_ns);
+    *ret_step = plan->ending;
+}
+
+/* When its waiting in lines ends; now where it may not. */
+static int64_t wait_end_ns(const struct plan *plan, int64_t now_ns)
+{
+    int64_t end_ns = plan->queue ? plan->wait_end_ns : now_ns + plan->wait_left_ns;
+
+    return sooner(end_ns, plan->deadline_ns);
+}
+
+/* Stands in line, or goes on standing; false: it is full. */
+static bool line_up(struct plan *plan, int64_t now_ns)
+{
+    if (plan->queue)
+        return true;
+    plan->wait_end_ns = now_ns + plan->wait_left_ns;
+    return queue_join(plan);
+}
+
+/* Others are before it. */
+static void stand(struct plan *plan, struct queue *queue, unsigned place, int64_t now_ns,
+                  struct plan_step *ret_step)
+{
+    int64_t turn_ns = queue_turn_ns(queue, place < QUEUE_PLACES ? place : queue->count, now_ns);
+    struct outlook outlook = {.recovery_ns = turn_ns, .cooling = FAILURE_RATE};
+
+    if (now_ns < wait_end_ns(plan, now_ns) && line_up(plan, now_ns)) {
+        turn_ns = queue_turn_ns(queue, place, now_ns);
+        wait_until(plan, sooner(turn_ns, plan->wait_end_ns), ret_step);
+    } else {
+        refuse(plan, &outlook, now_ns, ret_step);
+    }
+}
+
+/* Waits, as the first in line, for what is foretold for `until_ns`, INT64_MAX for a moment nobody
+ * knows. False: it may not, or there is no place. */
+static bool wait_in_front(struct plan *plan, int64_t until_ns, double pace_per_s, int64_t now_ns,
+                          struct plan_step *ret_step)
+{
+    int64_t end_ns = wait_end_ns(plan, now_ns);
+    bool known = until_ns < INT64_MAX;
+
+    if (now_ns >= end_ns || (known && until_ns >= end_ns) || !line_up(plan, now_ns))
+        return false;
+    if (known && until_ns < now_ns + QUEUE_GAP_NS)
+        until_ns = now_ns + QUEUE_GAP_NS;
+    plan->queue->room_ns = known ? until_ns : now_ns + QUEUE_LOOK_NS;
+    plan->queue->pace_ns = pace_per_s > 0 ? (int64_t)(1e9 / pace_per_s) : 0;
+    wait_until(plan, sooner(until_ns, end_ns), ret_step);
+    return true;
+}
+
+static bool is_limit(enum failure failure)
+{
+    return failure == FAILURE_RATE || failure == FAILURE_SLOW_DOWN;
+}
+
+/* Rate limits met before do not count any more: whoever may wait may ask again after it. False:
+ * there were none. */
+static bool forgive(struct plan *plan, int64_t now_ns)
+{
+    bool any = false;
+
+    if (plan->rounds >= PLAN_ROUNDS_MAX || now_ns >= wait_end_ns(plan, now_ns))
+        return false;
+    for (uint32_t i = plan->forgiven; i < plan->attempt_count; i++)
+        any |= is_limit(plan->attempts[i].failure);
+    plan->rounds = (uint8_t)(plan->rounds + any);
+    plan->forgiven = plan->attempt_count;
+    return any;
+}
+
 static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 {
     struct outlook outlook;
@@ -227,11 +319,43 @@ static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step
 
     select_outlook(plan->pool, &plan->route, now_ns, &outlook);
     if (worth_waiting(plan, &outlook, now_ns, &until_ns)) {
-        wait_until(plan, until_ns, ret_step);
+        bool only_in_use = outlook.service_ns < 0 && now_ns < wait_end_ns(plan, now_ns);
+        if (!only_in_use)
+            wait_until(plan, until_ns, ret_step);
+        else if (!wait_in_front(plan, INT64_MAX, 0, now_ns, ret_step))
+            refuse(plan, &outlook, now_ns, ret_step);
         return;
     }
-    exhausted(plan, &outlook, now_ns);
-    *ret_step = plan->ending;
+    if (outlook.in_use)
+        outlook.usable_ns = INT64_MAX; /* any moment, but no one knows which */
+    if (outlook.usable_ns >= 0 && wait_in_front(plan, outlook.usable_ns, 0, now_ns, ret_step))
+        return;
+    refuse(plan, &outlook, now_ns, ret_step);
+}
+
+static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_step *ret_step);
+
+/* Those that could serve it have no room: waits for it, or, if that would be too long, tries what
+ * may be an estimate's mistake. A full line is final. */
+static void no_room(struct plan *plan, const struct pick *pick, int64_t now_ns,
+                    struct plan_step *ret_step)
+{
+    struct queue *queue = plan->queue ? plan->queue : queue_find(plan->pool, &plan->route);
+    struct outlook outlook;
+
+    select_outlook(plan->pool, &plan->route, now_ns, &outlook);
+    if (outlook.usable_ns < 0 || outlook.usable_ns > pick->until_ns)
+        outlook.usable_ns = pick->until_ns;
+    if (outlook.recovery_ns < 0 || outlook.recovery_ns > outlook.usable_ns) {
+        outlook.recovery_ns = sooner(outlook.usable_ns, now_ns + RETRY_AFTER_MAX_S * NS_PER_S);
+        outlook.cooling = FAILURE_RATE;
+    }
+    if (wait_in_front(plan, outlook.usable_ns, pick->pace_per_s, now_ns, ret_step))
+        return;
+    if (pick->key != KEY_NONE && (plan->queue || !queue))
+        send_on(plan, pick->key, now_ns, ret_step);
+    else
+        refuse(plan, &outlook, now_ns, ret_step);
 }
 
 /* Room for the attempt to come, so that its end can always be written down. */
@@ -260,6 +384,10 @@ static void mark_trail(struct plan *plan)
     for (uint32_t i = 0; i < plan->attempt_count; i++) {
         const struct plan_attempt *attempt = &plan->attempts[i];
 
+        if (i < plan->forgiven && is_limit(attempt->failure))
+            continue;
+        if (is_limit(attempt->failure))
+            select_shun_org(plan->pool, attempt->key);
         select_tried(plan->pool, attempt->key, attempt->may_repeat);
         if (attempt->hop == HOP_OTHER_PROJECT)
             select_avoid_project(plan->pool, attempt->key);
@@ -271,6 +399,7 @@ static void mark_trail(struct plan *plan)
 static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_step *ret_step)
 {
     enter(plan, PLAN_IN_FLIGHT);
+    leave_line(plan, now_ns);
     plan->proven = false;
     plan->patience_ns = -1;
     plan->current = key;
@@ -278,23 +407,43 @@ static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_s
     *ret_step = (struct plan_step){.action = PLAN_SEND, .key = key};
 }
 
-static void choose(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
+static enum choice look_for_key(struct plan *plan, int64_t now_ns, struct pick *ret_pick)
 {
-    struct pick pick = {.key = KEY_NONE};
-
+    *ret_pick = (struct pick){.key = KEY_NONE};
     select_begin(plan->pool, now_ns);
     mark_trail(plan);
-    switch (select_key(plan->pool, &plan->route, plan->stay, now_ns, &pick)) {
+    return select_key(plan->pool, &plan->route, plan->stay, now_ns, ret_pick);
+}
+
+static void choose(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
+{
+    struct pick pick;
+    enum choice choice = look_for_key(plan, now_ns, &pick);
+
+    if (choice == CHOICE_NONE && forgive(plan, now_ns))
+        choice = look_for_key(plan, now_ns, &pick);
+    switch (choice) {
     case CHOICE_KEY: send_on(plan, pick.key, now_ns, ret_step); break;
     case CHOICE_PROOF: wait_until(plan, pick.until_ns, ret_step); break;
-    case CHOICE_FULL:
-        if (pick.key != KEY_NONE)
-            send_on(plan, pick.key, now_ns, ret_step);
-        else
-            no_key(plan, now_ns, ret_step);
-        break;
+    case CHOICE_FULL: no_room(plan, &pick, now_ns, ret_step); break;
     case CHOICE_NONE: no_key(plan, now_ns, ret_step); break;
     }
+}
+
+/* Chooses if it is its turn, stands in line if not. */
+static void take_turn(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
+{
+    struct queue *queue = plan->queue;
+    unsigned place = 0;
+
+    if (!queue && plan->pool->waiting && plan->wait_left_ns > 0)
+        queue = queue_find(plan->pool, &plan->route);
+    if (queue)
+        place = queue_place(plan, queue, now_ns);
+    if (place > 0)
+        stand(plan, queue, place, now_ns, ret_step);
+    else
+        choose(plan, now_ns, ret_step);
 }
 
 void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
@@ -310,7 +459,7 @@ void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
     else if (now_ns < plan->not_before_ns)
         wait_until(plan, plan->not_before_ns, ret_step);
     else
-        choose(plan, now_ns, ret_step);
+        take_turn(plan, now_ns, ret_step);
 }
 
 /* Whether a failure is counted against the service, not against a key: these are the ones that
@@ -413,6 +562,8 @@ static bool try_on(struct plan *plan, const struct verdict *verdict, int64_t now
         return false;
     if (!service)
         return true;
+    if (!budget_retry(&plan->pool->budget, &plan->pool->options, now_ns))
+        return false;
     plan->not_before_ns += same ? own_wait(plan, verdict) : backoff(plan);
     return plan->not_before_ns - now_ns <= PLAN_PATIENCE_NS &&
            plan->not_before_ns < plan->deadline_ns;

@@ -32,8 +32,12 @@ extern "C" {
 #define PLAN_MAYBE_RAN_REPLAYS 1
 
 /* How long one request waits, in all, for a service in trouble or for a key that another request
- * is trying; as long as the longest backoff. Waiting for keys that cool down is another matter. */
+ * is trying; as long as the longest backoff. Waiting for keys that cool down is another matter
+ * (pool_options.max_wait_ns). */
 #define PLAN_PATIENCE_NS PLAN_BACKOFF_CAP_NS
+
+/* How often a request that has met a rate limit at every key waits and goes round again. */
+#define PLAN_ROUNDS_MAX 16
 
 struct plan_request {
     uint8_t family;      /* endpoint family: any small number, the same for the same family */
@@ -139,6 +143,14 @@ struct plan {
     int64_t deadline_ns;
     int64_t not_before_ns; /* backoff: no attempt before */
     int64_t patience_ns;   /* end of waiting for the service or for a key in use, -1 = not begun */
+    uint64_t age;          /* plans that began later have more */
+    struct queue *queue;   /* the line it stands in, or NULL */
+    struct list line;      /* its place there */
+    int64_t told_ns;       /* in line: when it was told to ask again */
+    int64_t wait_end_ns;   /* in line: when it stops waiting */
+    int64_t wait_left_ns;  /* not in line: how long it may still wait in lines */
+    uint32_t forgiven;     /* rate limits among the first so many attempts no longer count */
+    uint8_t rounds;        /* how often that was done */
     bool stateless, opaque;
     bool proven;       /* the attempt in flight has begun to serve the caller */
     bool unreachable;  /* the last failure came without any HTTP answer */

@@ -5,6 +5,7 @@
 
 #include "pool/headroom.h"
 #include "pool/invariant.h"
+#include "pool/queue.h"
 #include "pool/state.h"
 
 #define TABLE_FIRST 64
@@ -67,6 +68,7 @@ void pool_free(struct pool *pool)
     readers_fini(&pool->readers);
     circuits_fini(&pool->circuits);
     headroom_free(pool);
+    queue_free(pool);
     rules_fini(&pool->rules);
     view_free(pool->view);
     keys_fini(&pool->keys);
@@ -222,6 +224,5 @@ void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key
 
 size_t pool_waiting(const struct pool *pool)
 {
-    (void)pool;
-    return 0;
+    return pool->waiting;
 }

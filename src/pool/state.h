@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "pool/bits.h"
+#include "pool/budget.h"
 #include "pool/circuits.h"
 #include "pool/keys.h"
 #include "pool/plan.h"
@@ -75,6 +76,11 @@ struct pool {
     struct rules rules;
     size_t turn;    /* weighted: the position whose turns these are, … */
     uint32_t turns; /* … and how many it has left */
+
+    struct budget budget;
+    struct queue *queues; /* lines of waiting requests */
+    size_t waiting;       /* requests in all of them */
+    uint64_t arrivals;    /* age of the youngest plan */
 
     struct circuits circuits;
     struct list buckets;    /* all of them, also those that only their holders know */

@@ -48,6 +48,7 @@ static inline struct pool_options options_of(enum strategy strategy)
     pool_options_init(&options);
     options.strategy = strategy;
     options.proof_wait_ns = 0;
+    options.max_wait_ns = 0; /* tests of waiting turn it on */
     return options;
 }
 

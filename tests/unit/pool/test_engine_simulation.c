@@ -542,6 +542,20 @@ static bool is_suspect(struct world *w, int k, const struct route *r)
     return false;
 }
 
+/* After a rate limit another organisation goes first. */
+static bool is_shunned(struct world *w, const struct mplan *p, int k)
+{
+    char mine[NAME], theirs[NAME];
+
+    for (int i = 0; i < p->trail_count && *w->keys[k].org; i++) {
+        org_name(w, k, mine);
+        org_name(w, p->trail[i].key, theirs);
+        if (p->trail[i].failure == FAILURE_RATE && strcmp(mine, theirs) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool is_excluded(struct world *w, const struct mplan *p, int k)
 {
     char mine[NAME], theirs[NAME];
@@ -630,7 +644,7 @@ static void sent(struct world *w, struct mplan *p, int k)
     if (!stays && w->options.strategy == STRATEGY_PRIMARY_FIRST && k != primary &&
         tried(p, k) == FRESH)
         expect(!is_open_to(w, p, primary) || tried(p, primary) != FRESH ||
-                   is_suspect(w, primary, &p->route),
+                   is_suspect(w, primary, &p->route) || is_shunned(w, p, primary),
                "the primary was passed over");
     p->flying = true;
     p->proven = false;
@@ -1052,6 +1066,8 @@ static void run_sequence(uint64_t seed)
     w.options.seed = seed;
     w.options.proof_wait_ns = PROOF_WAIT;
     w.options.lease_ns = LEASE;
+    w.options.max_wait_ns = 0;
+    w.options.retry_floor = UINT32_MAX;
     assert_int_equal(pool_new(&w.options, &w.pool), STATUS_OK);
     for (int k = 0; k < KEYS; k++) {
         w.keys[k] = (struct mkey){.org = "", .project = "", .service = chance(&w, 4) == 0};

@@ -6,13 +6,15 @@
 #   make test       every test; the last line is "N passed, N failed"
 #   make test-asan  the same under AddressSanitizer and UBSan; make test-tsan under ThreadSanitizer
 #   make bench      side by side with nginx and HAProxy (bench/README.md)
+#   make sim        the engine against other policies and an oracle, in virtual time (docs/simulation.md);
+#                   LONG=1 adds 10^7 events with every invariant checked
 #   make install    DESTDIR and PREFIX are honoured
 
 PREFIX ?= /usr/local
 BUILD  ?= build
 SPAREKEY = $(BUILD)/sparekey
 
-.PHONY: all demo run test test-asan test-tsan bench bench-pool install format lint clean deps-build deps-test
+.PHONY: all demo run test test-asan test-tsan bench bench-pool sim install format lint clean deps-build deps-test
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet sparekey
@@ -52,6 +54,13 @@ bench-pool: all
 
 install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+# The tables and drawings of docs/ are written before the goals decide the exit code.
+sim: all
+	@mkdir -p sim/results
+	@$(BUILD)/sim/sim --json sim/results/latest.json >sim/results/latest.md; code=$$?; \
+	  cat sim/results/latest.md; [ $$code -le 1 ] && ./sim/publish sim/results/latest.json sim/results/latest.md; exit $$code
+	@[ -z "$(LONG)" ] || $(BUILD)/sim/sim --events 10000000
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

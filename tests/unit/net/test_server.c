@@ -795,11 +795,13 @@ static void a_client_that_leaves_its_answer_lying_is_closed(void **state)
 static void a_client_that_reads_slowly_is_served(void **state)
 {
     (void)state;
-    enum { STEP = 300000, STEPS = 10, LIMIT_MS = 800 };
+    enum { STEP = 60000, STEPS = 10, LIMIT_MS = 800 };
+    const int window = 65536;
     static char body[16 << 20], taken[STEP];
     owner.server.limits.write_timeout_ms = LIMIT_MS;
     owner.on_complete = NULL;
     int fd = connect_to(server_port(&owner.server));
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
     assert_int_equal(write(fd, GET, strlen(GET)), strlen(GET));
     RUN_UNTIL(owner.completes == 1);
     server_reply_head(owner.last, 200, SLICE(""), -1);

@@ -130,6 +130,28 @@ const struct service_url *keyring_service(const struct keyring *ring, uint32_t s
     return &ring->services[service];
 }
 
+/* ---- the lock ---------------------------------------------------------------------------- */
+
+static int64_t lock(struct keyring *ring, int64_t now_ns)
+{
+    pthread_mutex_lock(&ring->lock);
+    if (now_ns > ring->latest_ns)
+        ring->latest_ns = now_ns;
+    return ring->latest_ns;
+}
+
+/* Unlocks, and tells the waiting when something changed for them. */
+static void unlock(struct keyring *ring)
+{
+    uint64_t epoch = pool_epoch(ring->pool);
+    bool changed = epoch != ring->epoch;
+
+    ring->epoch = epoch;
+    pthread_mutex_unlock(&ring->lock);
+    if (changed && ring->changed)
+        ring->changed(ring->context);
+}
+
 /* ---- loading ----------------------------------------------------------------------------- */
 
 static void options_from(const struct settings *settings, struct pool_options *options)
@@ -178,7 +200,7 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
     struct pool_options options;
 
     options_from(settings, &options);
-    pthread_mutex_lock(&ring->lock);
+    now_ns = lock(ring, now_ns);
     if (status == STATUS_OK)
         status = build_specs(ring, settings, entries, specs);
     if (status == STATUS_OK)
@@ -192,7 +214,7 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
         entries = old;
         count = old_count;
     }
-    pthread_mutex_unlock(&ring->lock);
+    unlock(ring); /* new keys are what the waiting wait for */
 
     if (entries)
         free_entries(entries, count);
@@ -208,8 +230,6 @@ enum status keyring_new(const struct settings *settings, int64_t now_ns,
     if (!ring)
         return STATUS_NO_MEMORY;
     pthread_mutex_init(&ring->lock, NULL);
-    ring->changed = changed;
-    ring->context = context;
     options_from(settings, &options);
     if (getrandom(&options.seed, sizeof options.seed, 0) != sizeof options.seed)
         options.seed = (uint64_t)now_ns; /* jitter needs variety, not secrecy */
@@ -220,6 +240,8 @@ enum status keyring_new(const struct settings *settings, int64_t now_ns,
         keyring_free(ring);
         return status;
     }
+    ring->changed = changed;
+    ring->context = context;
     *ret_ring = ring;
     return STATUS_OK;
 }
@@ -237,26 +259,6 @@ void keyring_free(struct keyring *ring)
 }
 
 /* ---- plans ------------------------------------------------------------------------------- */
-
-static int64_t lock(struct keyring *ring, int64_t now_ns)
-{
-    pthread_mutex_lock(&ring->lock);
-    if (now_ns > ring->latest_ns)
-        ring->latest_ns = now_ns;
-    return ring->latest_ns;
-}
-
-/* Unlocks, and tells the waiting when something changed for them. */
-static void unlock(struct keyring *ring)
-{
-    uint64_t epoch = pool_epoch(ring->pool);
-    bool changed = epoch != ring->epoch;
-
-    ring->epoch = epoch;
-    pthread_mutex_unlock(&ring->lock);
-    if (changed && ring->changed)
-        ring->changed(ring->context);
-}
 
 /* A key's entry while it is loaded or has a plan in flight. */
 static struct key_entry *entry_of(struct keyring *ring, key_id key)

@@ -600,44 +600,14 @@ static void control_characters(void **state)
     }
 }
 
+/* What chunked.c finds wrong (its own tests have all of it) is the reader's error, each way. */
 static void bad_chunks(void **state)
 {
     (void)state;
-    static const char *const streams[] = {
-        CHUNKED "0x3\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "-1\r\na\r\n0\r\n\r\n",
-        CHUNKED "+3\r\nabc\r\n0\r\n\r\n",
-        CHUNKED " 3\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "3 \r\nabc\r\n0\r\n\r\n",
-        CHUNKED "3\t\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "g\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "\r\nabc\r\n0\r\n\r\n",
-        CHUNKED ";a=b\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "3\nabc\r\n0\r\n\r\n",
-        CHUNKED "3\rabc\r\n0\r\n\r\n",
-        CHUNKED "3\r\nabc\n0\r\n\r\n",
-        CHUNKED "3\r\nabcd\r\n0\r\n\r\n",
-        CHUNKED "3\r\nabc0\r\n\r\n",
-        CHUNKED "3\r\nabc\rx0\r\n\r\n",
-        CHUNKED "3\r\nab\r\n0\r\n\r\n",
-        CHUNKED "3;a\nabc\r\n0\r\n\r\n",
-        CHUNKED "3;a\rb\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "3;a\r\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "10000000000000000\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "FFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n",
-        CHUNKED "0\n\r\n",
-        CHUNKED "0\r\n\n",
-        CHUNKED "0\r\n\rX",
-        CHUNKED "0\r\nA: b\n\r\n",
-        CHUNKED "0\r\nA: b\rC: d\r\n\r\n",
-        CHUNKED "0\r\nA b\r\n\r\n",
-        CHUNKED "0\r\nA : b\r\n\r\n",
-        CHUNKED "0\r\nA: b\r\n c\r\n\r\n",
-        CHUNKED "0\r\n A: b\r\n\r\n",
-    };
-    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++)
-        refuses(REQUESTS, streams[i]);
+    refuses(REQUESTS, CHUNKED "g\r\nabc\r\n0\r\n\r\n");
+    refuses(REQUESTS, CHUNKED "3\r\nabcd\r\n0\r\n\r\n");
+    refuses(REQUESTS, CHUNKED "0\r\n\rX");
+    refuses(ANSWERS, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc0\r\n\r\n");
 }
 
 static void start_lines(void **state)
@@ -785,51 +755,6 @@ static void field_count_limit(void **state)
     buffer_clear(&many);
 }
 
-/* Bytes that are neither head nor body: chunk extensions and trailers are limited as well. */
-static void framing_limit(void **state)
-{
-    (void)state;
-    static const size_t steps[] = {1, 1000, 65536};
-    static const char *const starts[] = {CHUNKED "3;", CHUNKED "3\r\nabc\r\n0\r\nA: "};
-    char filler[4096];
-    memset(filler, 'x', sizeof filler);
-
-    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
-        struct buffer b = {0};
-        assert_int_equal(buffer_append(&b, slice_str(starts[i]), STORY_MAX), STATUS_OK);
-        while (b.len < HTTP_FRAMING_MAX + 1000)
-            assert_int_equal(buffer_append(&b, slice_of(filler, sizeof filler), STORY_MAX),
-                             STATUS_OK);
-        for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
-            struct recorder r;
-            begin(&r, REQUESTS);
-            assert_int_equal(feed_cut(&r, buffer_slice(&b), 0, steps[k]), STATUS_PROTOCOL);
-            finish(&r);
-        }
-        buffer_clear(&b);
-    }
-}
-
-/* Many small chunks are no abuse: the limit is of framing without a body byte between. */
-static void many_small_chunks(void **state)
-{
-    (void)state;
-    struct buffer b = {0};
-    struct recorder r;
-
-    assert_int_equal(buffer_append(&b, SLICE(CHUNKED), STORY_MAX), STATUS_OK);
-    for (int i = 0; i < HTTP_FRAMING_MAX; i++)
-        assert_int_equal(buffer_append(&b, SLICE("1\r\nx\r\n"), STORY_MAX), STATUS_OK);
-    assert_int_equal(buffer_append(&b, SLICE("0\r\n\r\n"), STORY_MAX), STATUS_OK);
-    for (size_t step = 1; step < 100000; step = step * 7 + 1) {
-        begin(&r, REQUESTS);
-        assert_int_equal(feed_cut(&r, buffer_slice(&b), 0, step), STATUS_OK);
-        assert_non_null(memmem(r.story.data, r.story.len, "xx\nEND", 6));
-        finish(&r);
-    }
-    buffer_clear(&b);
-}
-
 /* ---- chance ------------------------------------------------------------------------------ */
 
 /* Mutated streams: no crash, and every cut comes to the same end. */
@@ -935,8 +860,6 @@ int main(void)
         cmocka_unit_test(refused_at_once),
         cmocka_unit_test(head_size_limit),
         cmocka_unit_test(field_count_limit),
-        cmocka_unit_test(framing_limit),
-        cmocka_unit_test(many_small_chunks),
         cmocka_unit_test(mutations_end_the_same_way_however_cut),
         cmocka_unit_test(noise),
         cmocka_unit_test(the_path_of_a_target),

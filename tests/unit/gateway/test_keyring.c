@@ -1,0 +1,395 @@
+/* Settings become keys: what an attempt is given, what a reload keeps, and many threads at once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../settings/fixture.h"
+#include "gateway/keyring.h"
+
+#define S INT64_C(1000000000)
+
+/* Nobody waits for the first answer of a key, so that each call has one outcome. */
+#define CALM "SPAREKEY_PROOF_WAIT=0"
+
+static const struct verdict revoked = {.reaction = REACT_NEXT,
+                                       .scope = SCOPE_KEY,
+                                       .failure = FAILURE_REVOKED,
+                                       .probe = PROBE_FREE,
+                                       .wait_ns = -1,
+                                       .base_ns = 900 * S,
+                                       .cap_ns = 86400 * S};
+static const struct evidence said_401 = {
+    .status = 401, .code = "invalid_api_key", .request_id = "req_1"};
+static const struct answer_facts no_facts = {0};
+
+static void count_change(void *context)
+{
+    __atomic_add_fetch((unsigned *)context, 1, __ATOMIC_SEQ_CST);
+}
+
+static struct keyring *ring_from(struct fixture *f, unsigned *changes)
+{
+    struct keyring *ring;
+    assert_int_equal(keyring_new(f->settings, S, count_change, changes, &ring), STATUS_OK);
+    return ring;
+}
+
+static const struct plan_request request = {
+    .stateless = true, .model = {"m", 1}, .deadline_ns = 1000000 * S};
+
+/* Begins a request that is sent. */
+static struct key_entry *sent(struct keyring *ring, struct plan *plan, int64_t now_ns)
+{
+    struct plan_step step;
+    struct key_entry *entry;
+
+    keyring_begin(ring, plan, &request, now_ns, &step, &entry);
+    assert_int_equal(step.action, PLAN_SEND);
+    assert_non_null(entry);
+    return entry;
+}
+
+static bool opens_with(const struct key_entry *entry, const char *secret)
+{
+    return slice_eq(secret_bytes(entry->secret), slice_str(secret));
+}
+
+/* A whole request that succeeds; the secret it went out with must be this one. */
+static void served_by(struct keyring *ring, const char *secret, int64_t now_ns)
+{
+    struct plan plan;
+    struct key_entry *entry = sent(ring, &plan, now_ns);
+
+    assert_true(opens_with(entry, secret));
+    keyring_succeed(ring, &plan, &no_facts, now_ns);
+    key_entry_unref(entry);
+}
+
+static struct key_status status_at(struct keyring *ring, size_t index)
+{
+    struct key_status status;
+
+    assert_true(keyring_status(ring, index, 2 * S, &status));
+    return status;
+}
+
+/* ---- what settings become ---------------------------------------------------------------- */
+
+static void an_attempt_is_given_what_it_needs(void **state)
+{
+    struct fixture *f = *state;
+    struct plan plan;
+    unsigned changes = 0;
+
+    fixture_write(f, "sparekey.yaml",
+                  "keys:\n"
+                  "  - key: " KEY_A "\n"
+                  "    name: first\n"
+                  "    base_url: http://127.0.0.1:9/v2\n"
+                  "    organization: org-1\n"
+                  "    project: proj_1\n"
+                  "    auth_header: api-key\n");
+    must_load(f, NULL, LIST(CALM));
+    struct keyring *ring = ring_from(f, &changes);
+    struct key_entry *entry = sent(ring, &plan, S);
+    assert_true(opens_with(entry, KEY_A));
+    assert_string_equal(entry->mask, "sk-proj...AAAA");
+    assert_string_equal(entry->name, "first");
+    assert_string_equal(entry->organization, "org-1");
+    assert_string_equal(entry->project, "proj_1");
+    assert_string_equal(entry->auth_header, "api-key");
+    const struct service_url *url = keyring_service(ring, entry->service);
+    assert_string_equal(url->host, "127.0.0.1");
+    assert_string_equal(url->path, "/v2");
+    assert_int_equal(url->port, 9);
+    assert_false(url->tls);
+    keyring_end(ring, &plan, S);
+    key_entry_unref(entry);
+    keyring_free(ring);
+}
+
+static void a_service_has_one_index(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const urls[] = {"http://one/v1",   "http://one/v1/", "http://one:80/v1",
+                                       "http://two/v1",   "https://one/v1", "http://one/v2",
+                                       "http://one:8/v1", "http://two/v1"};
+    static const int same_as[] = {0, 0, 0, 3, 4, 5, 6, 3};
+    enum { COUNT = sizeof urls / sizeof urls[0] };
+    uint32_t indices[COUNT];
+    char text[256];
+    unsigned changes = 0;
+    struct keyring *ring = NULL;
+
+    for (int i = 0; i < COUNT; i++) {
+        struct plan plan;
+        (void)snprintf(text, sizeof text, "keys:\n - key: " KEY_A "\n   base_url: %s\n", urls[i]);
+        fixture_write(f, "sparekey.yaml", text);
+        must_load(f, NULL, LIST(CALM));
+        if (!ring)
+            ring = ring_from(f, &changes);
+        else
+            assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+        struct key_entry *entry = sent(ring, &plan, S);
+        indices[i] = entry->service;
+        keyring_end(ring, &plan, S);
+        key_entry_unref(entry);
+        for (int j = 0; j < i; j++)
+            assert_int_equal(indices[i] == indices[j], same_as[i] == same_as[j]);
+    }
+    keyring_free(ring);
+}
+
+/* ---- reloads ----------------------------------------------------------------------------- */
+
+static void a_plan_in_flight_keeps_the_key_it_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct plan plan;
+    unsigned changes = 0;
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, CALM));
+    struct keyring *ring = ring_from(f, &changes);
+    struct key_entry *entry = sent(ring, &plan, S);
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_B, CALM)); /* drops the settings before, too */
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    assert_int_equal(keyring_count(ring), 1);
+    assert_true(opens_with(entry, KEY_A));
+    assert_string_equal(entry->name, "OPENAI_API_KEY");
+    served_by(ring, KEY_B, S);
+    (void)keyring_hear(ring, &plan, &revoked, &said_401, &no_facts, S);
+    keyring_end(ring, &plan, S);
+    key_entry_unref(entry);
+    /* What was said of the lost key touches nobody. */
+    served_by(ring, KEY_B, S);
+    assert_int_equal(status_at(ring, 0).view.circuit, CIRCUIT_CLOSED);
+    keyring_free(ring);
+}
+
+static void a_key_that_stays_keeps_its_state(void **state)
+{
+    struct fixture *f = *state;
+    struct plan plan;
+    unsigned changes = 0;
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, "OPENAI_API_KEY_FALLBACK_1=" KEY_B, CALM));
+    struct keyring *ring = ring_from(f, &changes);
+    struct key_entry *entry = sent(ring, &plan, S);
+    (void)keyring_hear(ring, &plan, &revoked, &said_401, &no_facts, S);
+    keyring_end(ring, &plan, S);
+    key_entry_unref(entry);
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_C, "OPENAI_API_KEY_FALLBACK_7=" KEY_A, CALM));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    struct key_status c = status_at(ring, 0), a = status_at(ring, 1);
+    assert_string_equal(c.mask, "sk-proj...CCCC");
+    assert_int_equal(c.view.circuit, CIRCUIT_CLOSED);
+    assert_int_equal(c.view.requests, 0);
+    assert_string_equal(a.mask, "sk-proj...AAAA");
+    assert_string_equal(a.name, "OPENAI_API_KEY_FALLBACK_7");
+    assert_int_equal(a.view.circuit, CIRCUIT_OPEN);
+    assert_int_equal(a.view.reason, FAILURE_REVOKED);
+    assert_int_equal(a.view.requests, 1);
+    assert_string_equal(a.view.evidence.request_id, "req_1");
+    served_by(ring, KEY_C, S);
+    keyring_free(ring);
+}
+
+/* A load that fails half-way has done nothing. */
+static void a_failed_load_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct buffer yaml = {0};
+    unsigned changes = 0;
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, CALM));
+    struct keyring *ring = ring_from(f, &changes);
+    served_by(ring, KEY_A, S);
+    assert_int_equal(buffer_append(&yaml, SLICE("keys:\n"), 100), STATUS_OK);
+    for (int i = 0; i <= KEYRING_SERVICES_MAX; i++)
+        assert_int_equal(
+            buffer_printf(&yaml, 1 << 20, " - {key: " KEY_B ", base_url: 'http://a:%d'}\n", i + 1),
+            STATUS_OK);
+    assert_int_equal(buffer_append(&yaml, slice_of("", 1), 1 << 20), STATUS_OK);
+    fixture_write(f, "sparekey.yaml", yaml.data);
+    buffer_clear(&yaml);
+    must_load(f, NULL, LIST(CALM));
+    unsigned before = changes;
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_LIMIT);
+    assert_int_equal(changes, before);
+    assert_int_equal(keyring_count(ring), 1);
+    assert_int_equal(status_at(ring, 0).view.requests, 1);
+    served_by(ring, KEY_A, S);
+    keyring_free(ring);
+}
+
+/* ---- waiting requests -------------------------------------------------------------------- */
+
+static void the_waiting_are_told_of_changes(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+    struct plan plan;
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, "SPAREKEY_PROOF_WAIT=1s"));
+    struct keyring *ring = ring_from(f, &changes);
+    assert_int_equal(changes, 0); /* not before its owner has it */
+    struct key_entry *entry = sent(ring, &plan, S);
+    assert_int_equal(changes, 0);
+    keyring_proven(ring, &plan, &no_facts, S); /* for those who wait for the first proof */
+    assert_int_equal(changes, 1);
+    keyring_succeed(ring, &plan, &no_facts, S);
+    key_entry_unref(entry);
+    unsigned before = changes;
+    served_by(ring, KEY_A, S);
+    assert_int_equal(changes, before);
+    /* Nothing but the reload itself happens: new keys must not wait for the next request. */
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, "OPENAI_API_KEY_FALLBACK_1=" KEY_B));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    assert_int_equal(changes, before + 1);
+    keyring_free(ring);
+}
+
+/* ---- display ----------------------------------------------------------------------------- */
+
+static void a_status_is_a_copy(void **state)
+{
+    struct fixture *f = *state;
+    char organization[200];
+    struct plan plan;
+    unsigned changes = 0;
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, CALM));
+    struct keyring *ring = ring_from(f, &changes);
+    struct key_entry *entry = sent(ring, &plan, S);
+    memset(organization, 'o', sizeof organization);
+    struct answer_facts facts = {.organization = slice_of(organization, sizeof organization),
+                                 .project = SLICE("proj_9")};
+    assert_int_equal(status_at(ring, 0).view.in_flight, 1);
+    keyring_succeed(ring, &plan, &facts, S);
+    key_entry_unref(entry);
+
+    struct key_status status = {0};
+    assert_true(keyring_status(ring, 0, S, &status));
+    assert_false(keyring_status(ring, 1, S, &status));
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_B, CALM));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    keyring_free(ring); /* what the copy was made of is gone */
+    assert_string_equal(status.mask, "sk-proj...AAAA");
+    assert_string_equal(status.name, "OPENAI_API_KEY");
+    assert_ptr_equal(status.view.project.ptr, status.project);
+    assert_true(slice_eq(status.view.project, SLICE("proj_9")));
+    assert_ptr_equal(status.view.organization.ptr, status.organization);
+    assert_true(status.view.organization.len < sizeof status.organization);
+    assert_int_equal(strlen(status.organization), status.view.organization.len);
+    assert_int_equal(status.view.successes, 1);
+    assert_int_equal(status.view.in_flight, 0);
+}
+
+/* ---- threads ----------------------------------------------------------------------------- */
+
+enum { THREADS = 4, REQUESTS = 1500, RELOADS = 60 };
+
+struct hammer {
+    struct keyring *ring;
+    int64_t clock_ns;  /* only through __atomic builtins, like the counters */
+    unsigned a_served; /* requests that went out with KEY_A */
+    unsigned changes;
+    unsigned running;
+};
+
+static void hammer_once(struct hammer *h, unsigned n)
+{
+    int64_t now_ns = __atomic_add_fetch(&h->clock_ns, S / 1000, __ATOMIC_SEQ_CST);
+    struct plan plan;
+    struct plan_step step;
+    struct key_entry *entry;
+    struct key_status status;
+
+    keyring_begin(h->ring, &plan, &request, now_ns, &step, &entry);
+    if (step.action == PLAN_SEND && opens_with(entry, KEY_A))
+        __atomic_add_fetch(&h->a_served, 1, __ATOMIC_SEQ_CST);
+    if (step.action == PLAN_SEND && n % 7 == 0) {
+        keyring_proven(h->ring, &plan, &no_facts, now_ns);
+        keyring_end(h->ring, &plan, now_ns); /* the client left in the middle */
+    } else if (step.action == PLAN_SEND) {
+        keyring_succeed(h->ring, &plan, &no_facts, now_ns);
+    } else {
+        keyring_end(h->ring, &plan, now_ns);
+    }
+    key_entry_unref(entry);
+    for (size_t i = 0; n % 16 == 0 && keyring_status(h->ring, i, now_ns, &status); i++)
+        __atomic_add_fetch(&h->changes, status.mask[0] != 's', __ATOMIC_SEQ_CST);
+}
+
+static void *hammer(void *argument)
+{
+    struct hammer *h = argument;
+
+    for (unsigned n = 0; n < REQUESTS; n++)
+        hammer_once(h, n);
+    __atomic_sub_fetch(&h->running, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+static struct settings *some_settings(struct fixture *f, const char *second)
+{
+    must_load(f, NULL,
+              LIST("OPENAI_API_KEY=" KEY_A, second, "SPAREKEY_STRATEGY=round-robin", CALM));
+    return settings_ref(f->settings);
+}
+
+static void threads_and_reloads_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct settings *choices[] = {some_settings(f, "OPENAI_API_KEY_FALLBACK_1=" KEY_B),
+                                  some_settings(f, "OPENAI_API_KEY_FALLBACK_1=" KEY_C),
+                                  some_settings(f, "OPENAI_API_KEY_FALLBACK_1=")};
+    struct hammer h = {.clock_ns = S, .running = THREADS};
+    unsigned changes = 0;
+    pthread_t threads[THREADS];
+
+    assert_int_equal(keyring_new(choices[0], S, count_change, &changes, &h.ring), STATUS_OK);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer, &h), 0);
+    unsigned reloads = 0;
+    while (reloads < RELOADS || __atomic_load_n(&h.running, __ATOMIC_SEQ_CST)) {
+        int64_t now_ns = __atomic_load_n(&h.clock_ns, __ATOMIC_SEQ_CST);
+        assert_int_equal(keyring_load(h.ring, choices[++reloads % 3], now_ns), STATUS_OK);
+    }
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+
+    struct key_status status;
+    assert_true(keyring_status(h.ring, 0, h.clock_ns, &status));
+    assert_string_equal(status.mask, "sk-proj...AAAA");
+    assert_int_equal(status.view.in_flight, 0);
+    assert_int_equal(status.view.requests, h.a_served);
+    assert_true(h.a_served >= REQUESTS); /* of THREADS * REQUESTS, it has at least every other */
+    assert_int_equal(h.changes, 0);
+    assert_true(__atomic_load_n(&changes, __ATOMIC_SEQ_CST) >= reloads);
+    keyring_free(h.ring);
+    for (int i = 0; i < 3; i++)
+        settings_unref(choices[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_attempt_is_given_what_it_needs),
+        TEST(a_service_has_one_index),
+        TEST(a_plan_in_flight_keeps_the_key_it_lost),
+        TEST(a_key_that_stays_keeps_its_state),
+        TEST(a_failed_load_changes_nothing),
+        TEST(the_waiting_are_told_of_changes),
+        TEST(a_status_is_a_copy),
+        TEST(threads_and_reloads_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -167,6 +167,32 @@ static void options_from(const struct settings *settings, struct pool_options *o
     options->probe_interval_ns = settings->health_interval_ms * 1000000;
 }
 
+/* The models a key is restricted to, as the pool wants them. False: out of memory. */
+static bool specify_models(char **models, struct key_spec *spec)
+{
+    size_t count = 0;
+
+    while (models && models[count])
+        count++;
+    if (count == 0)
+        return true;
+    struct slice *names = calloc(count, sizeof *names);
+    if (!names)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        names[i] = slice_str(models[i]);
+    spec->models = names;
+    spec->model_count = count;
+    return true;
+}
+
+static void free_specs(struct key_spec *specs, size_t count)
+{
+    for (size_t i = 0; specs && i < count; i++)
+        free((void *)(uintptr_t)specs[i].models);
+    free(specs);
+}
+
 static enum status build_specs(struct keyring *ring, const struct settings *settings,
                                struct key_entry **entries, struct key_spec *specs)
 {
@@ -186,7 +212,11 @@ static enum status build_specs(struct keyring *ring, const struct settings *sett
             .organization = slice_str(key->organization),
             .project = slice_str(key->project),
             .cookie = (uint64_t)(uintptr_t)entries[i],
+            .weight = key->weight,
+            .max_in_flight = key->max_in_flight,
         };
+        if (!specify_models(key->models, &specs[i]))
+            return STATUS_NO_MEMORY;
     }
     return STATUS_OK;
 }
@@ -218,7 +248,7 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
 
     if (entries)
         free_entries(entries, count);
-    free(specs);
+    free_specs(specs, settings->key_count);
     return status;
 }
 

@@ -147,6 +147,50 @@ static void a_service_has_one_index(void **state)
     keyring_free(ring);
 }
 
+/* Who of A and B is sent on, when asked so often without an answer in between. */
+static void assert_turns(struct keyring *ring, const char *expected)
+{
+    struct plan plans[16];
+    struct key_entry *entries[16];
+    size_t count = strlen(expected);
+    char turns[17] = "";
+
+    for (size_t i = 0; i < count; i++) {
+        entries[i] = sent(ring, &plans[i], S);
+        turns[i] = opens_with(entries[i], KEY_A) ? 'A' : 'B';
+    }
+    for (size_t i = 0; i < count; i++) {
+        keyring_succeed(ring, &plans[i], &no_facts, S);
+        key_entry_unref(entries[i]);
+    }
+    assert_string_equal(turns, expected);
+}
+
+static void the_rules_of_a_key_reach_the_pool(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *rule, *strategy, *turns;
+    } rows[] = {
+        {"max_in_flight: 2", "SPAREKEY_STRATEGY=primary-first", "AABB"},
+        {"models: [other, another]", "SPAREKEY_STRATEGY=primary-first", "BB"},
+        {"models: [other, m]", "SPAREKEY_STRATEGY=primary-first", "AA"},
+        {"weight: 3", "SPAREKEY_STRATEGY=weighted", "AAABAAAB"},
+    };
+    char text[256];
+    unsigned changes = 0;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        (void)snprintf(text, sizeof text, "keys:\n - key: " KEY_A "\n   %s\n - key: " KEY_B "\n",
+                       rows[i].rule);
+        fixture_write(f, "sparekey.yaml", text);
+        must_load(f, NULL, LIST(rows[i].strategy, CALM));
+        struct keyring *ring = ring_from(f, &changes);
+        assert_turns(ring, rows[i].turns);
+        keyring_free(ring);
+    }
+}
+
 /* ---- reloads ----------------------------------------------------------------------------- */
 
 static void a_plan_in_flight_keeps_the_key_it_lost(void **state)
@@ -382,13 +426,10 @@ static void threads_and_reloads_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_attempt_is_given_what_it_needs),
-        TEST(a_service_has_one_index),
-        TEST(a_plan_in_flight_keeps_the_key_it_lost),
-        TEST(a_key_that_stays_keeps_its_state),
-        TEST(a_failed_load_changes_nothing),
-        TEST(the_waiting_are_told_of_changes),
-        TEST(a_status_is_a_copy),
+        TEST(an_attempt_is_given_what_it_needs), TEST(a_service_has_one_index),
+        TEST(the_rules_of_a_key_reach_the_pool), TEST(a_plan_in_flight_keeps_the_key_it_lost),
+        TEST(a_key_that_stays_keeps_its_state),  TEST(a_failed_load_changes_nothing),
+        TEST(the_waiting_are_told_of_changes),   TEST(a_status_is_a_copy),
         TEST(threads_and_reloads_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,12 +54,26 @@ static int64_t clamp_hint(int64_t hint_ns)
     return hint_ns < BREAKER_WAIT_MAX_NS ? hint_ns : BREAKER_WAIT_MAX_NS;
 }
 
+/* The part of a long wait after which it is tried whether it is over. */
+static int64_t step_of(int64_t wait_ns, unsigned exponent)
+{
+    int64_t step_ns = wait_ns / BREAKER_STEPS_SHARE;
+
+    if (step_ns < BREAKER_FIRST_STEP_NS)
+        step_ns = BREAKER_FIRST_STEP_NS;
+    while (exponent-- > 0 && step_ns < wait_ns)
+        step_ns *= 2;
+    return step_ns < wait_ns ? step_ns : wait_ns;
+}
+
 int64_t breaker_wait(const struct verdict *verdict, unsigned exponent, struct rng *rng)
 {
     int64_t own = backoff(verdict->base_ns, verdict->cap_ns, exponent);
     int64_t hint = clamp_hint(verdict->wait_ns);
     int64_t wait = hint > own ? hint : own;
 
+    if (verdict->probe == PROBE_LIVE && wait > BREAKER_LONG_NS)
+        wait = step_of(wait, exponent);
     return wait > 0 ? jittered(wait, rng) : 0;
 }
 

@@ -25,11 +25,18 @@
 #ifndef SPAREKEY_POOL_BREAKER_H
 #define SPAREKEY_POOL_BREAKER_H
 
+#include "base/list.h"
 #include "base/rng.h"
 #include "pool/pool.h"
 
 struct node;
 
+/* What only a real request can disprove (a quota, a daily limit) may end long before it said: a
+ * wait longer than this is cut into steps, each twice the one before, and after each a request
+ * tries. */
+#define BREAKER_LONG_NS       (300 * INT64_C(1000000000))
+#define BREAKER_FIRST_STEP_NS (60 * INT64_C(1000000000))
+#define BREAKER_STEPS_SHARE   16
 /* Longest wait any evidence can cause: a monthly budget's reset, with a day to spare. */
 #define BREAKER_WAIT_MAX_NS (32 * INT64_C(86400) * 1000000000)
 /* A wait grows by up to this share of itself, by chance. */
@@ -63,6 +70,8 @@ struct breaker {
     int64_t opened_ns;           /* became OPEN last */
     uint64_t lease;              /* HALF_OPEN: the attempt that may prove recovery, 0 = nobody */
     int64_t lease_until_ns;
+    struct list probes; /* among those that free probes are for, in the order of … */
+    int64_t probe_ns;   /* … when it may be probed next */
     struct evidence evidence;
 };
 

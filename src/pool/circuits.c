@@ -160,6 +160,7 @@ struct breaker *circuits_add(struct circuits *c, struct place place)
     if (!b)
         return NULL;
     *b = (struct breaker){.place = place, .heap_index = HEAP_NONE, .state = CIRCUIT_CLOSED};
+    list_init(&b->probes);
     if (c->count >= c->bucket_count)
         grow_buckets(c);
     link_to_bucket(c, b);
@@ -171,6 +172,7 @@ struct breaker *circuits_add(struct circuits *c, struct place place)
 
 void circuits_remove(struct circuits *c, struct breaker *b)
 {
+    INVARIANT(list_empty(&b->probes), "a breaker goes while it is to be probed");
     circuits_unschedule(c, b);
     unlink_from_bucket(c, b);
     unlink_from_node(b);

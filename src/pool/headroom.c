@@ -308,14 +308,16 @@ void headroom_report(struct pool *pool, struct attempt *attempt, const struct ro
 
 /* ---- recovery ---- */
 
-void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, const struct route *route,
+void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, uint64_t model,
                    int64_t now_ns)
 {
     bool org = scope == SCOPE_ORG || scope == SCOPE_ORG_MODEL || scope == SCOPE_ORG_MODEL_STREAM;
-    struct bucket *b = headroom_find(pool, key, route->model, org ? LEVEL_ORG : LEVEL_PROJECT);
+    struct node *node = node_of(key, org ? LEVEL_ORG : LEVEL_PROJECT);
+    struct bucket *b = node->metered && pool->options.ramp_ns > 0 ? *chain_of(pool, node) : NULL;
 
-    if (b && bucket_binds(b) && pool->options.ramp_ns > 0)
-        bucket_ramp(b, pool->options.ramp_ns, now_ns);
+    for (; b; b = b->next)
+        if (b->node == node && (b->model == model || !scope_has_detail(scope)) && bucket_binds(b))
+            bucket_ramp(b, pool->options.ramp_ns, now_ns);
 }
 
 /* ---- the tree ---- */

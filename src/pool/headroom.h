@@ -43,8 +43,8 @@ void headroom_end(struct attempt *attempt, int64_t now_ns);
 void headroom_report(struct pool *pool, struct attempt *attempt, const struct route *route,
                      const struct limit_report *report, int64_t now_ns);
 
-/* A limit of this scope recovered, as this request has proved. */
-void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, const struct route *route,
+/* A limit of this scope, for this model or (0) all, recovered. */
+void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, uint64_t model,
                    int64_t now_ns);
 
 /* The tree changes: buckets of a level go to another node, or from a node that goes. */

@@ -606,7 +606,7 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
     INVARIANT(plan->phase == PLAN_IN_FLIGHT, "plan: heard an answer while %s",
               phase_name(plan->phase));
     if (success)
-        report_success(plan->pool, &plan->flight, &plan->route);
+        report_success(plan->pool, &plan->flight, &plan->route, now_ns);
     else
         report_failure(plan->pool, &plan->flight, &plan->route, verdict, evidence, now_ns);
     report_end(plan->pool, &plan->flight, &plan->route, success, now_ns);
@@ -633,11 +633,10 @@ void plan_usage(struct plan *plan, int64_t tokens)
 
 void plan_proven(struct plan *plan, int64_t now_ns)
 {
-    (void)now_ns;
     if (plan->phase != PLAN_IN_FLIGHT || plan->proven)
         return;
     plan->proven = true;
-    report_success(plan->pool, &plan->flight, &plan->route);
+    report_success(plan->pool, &plan->flight, &plan->route, now_ns);
 }
 
 void plan_abandon(struct plan *plan, int64_t now_ns)

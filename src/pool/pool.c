@@ -38,6 +38,8 @@ enum status pool_new(const struct pool_options *options, struct pool **ret_pool)
     pool->hash_seed = (struct hash_seed){rng_next(&pool->rng), rng_next(&pool->rng)};
     pool->egress.kind = NODE_EGRESS;
     list_init(&pool->buckets);
+    list_init(&pool->probes);
+    pool->probed_ns = pool->prober_ns = pool->oddity.at_ns = -1;
     readers_init(&pool->readers);
     pool->view = pool->posted_view = view_new(0);
     pool->names = calloc(TABLE_FIRST, sizeof(*pool->names));

@@ -2,10 +2,17 @@
 
 #include "pool/headroom.h"
 #include "pool/invariant.h"
+#include "pool/probe.h"
 
 /* A model or family nobody asks for any more must not be remembered for ever: a half-open breaker
  * with a detail is forgotten after so long without a taker. */
 #define FORGET_NS (24 * INT64_C(3600) * 1000000000)
+
+/* Limits that no bucket explains, of two organisations within so long: the same moment. The rest
+ * they cause is short, for it is a guess. */
+#define ODDITY_MOMENT_NS INT64_C(1000000000)
+#define ODDITY_BASE_NS   INT64_C(1000000000)
+#define ODDITY_CAP_NS    (30 * INT64_C(1000000000))
 
 struct node *key_scope_node(struct pool *pool, struct key *key, enum scope scope)
 {
@@ -41,6 +48,7 @@ void circuit_opened(struct pool *pool, struct breaker *b)
 {
     circuits_schedule(&pool->circuits, b);
     count_open(pool, b, +1);
+    probe_watch(pool, b, b->opened_ns);
 }
 
 void circuit_half_open(struct pool *pool, struct breaker *b)
@@ -65,13 +73,17 @@ void circuit_close(struct pool *pool, struct breaker *b)
         breaker_enter(b, CIRCUIT_CLOSED);
     if (was_open)
         count_open(pool, b, -1);
+    probe_forget(pool, b);
     circuits_remove(&pool->circuits, b);
     pool->epoch++;
 }
 
 static void apply_one(struct pool *pool, struct breaker *b, int64_t now_ns)
 {
-    if (b->state == CIRCUIT_OPEN) {
+    if (b->state == CIRCUIT_OPEN && b->probe == PROBE_FREE && probe_is_on(pool, now_ns)) {
+        b->due_ns = now_ns + pool->options.probe_interval_ns;
+        circuits_schedule(&pool->circuits, b);
+    } else if (b->state == CIRCUIT_OPEN) {
         circuit_half_open(pool, b);
     } else if (breaker_leased(b, now_ns)) {
         b->due_ns = b->lease_until_ns;
@@ -159,10 +171,15 @@ static void return_lost_leases(struct pool *pool, struct attempt *attempt)
     attempt->leases = 0; /* the rest vanished with their breakers */
 }
 
+static bool is_limit(const struct breaker *b)
+{
+    return b->reason == FAILURE_RATE || b->reason == FAILURE_SLOW_DOWN ||
+           b->reason == FAILURE_QUOTA;
+}
+
 static void hear_success(struct pool *pool, struct breaker *b, struct attempt *attempt,
                          int64_t now_ns)
 {
-    (void)now_ns;
     if (b->state == CIRCUIT_CLOSED) {
         /* The suspect is cleared by itself; another key's success leaves it alone with the blame. */
         if (b->suspect == pool_key(pool, attempt->key)->identity)
@@ -175,6 +192,8 @@ static void hear_success(struct pool *pool, struct breaker *b, struct attempt *a
         return; /* older than the failure: proves nothing about what came after */
     if (b->lease == attempt->serial)
         attempt->leases--;
+    if (is_limit(b))
+        headroom_ramp(pool, pool_key(pool, attempt->key), b->place.scope, b->place.detail, now_ns);
     circuit_close(pool, b);
 }
 
@@ -186,13 +205,16 @@ static void prove(struct pool *pool, struct key *key)
     pool->epoch++;
 }
 
-void report_success(struct pool *pool, struct attempt *attempt, const struct route *route)
+void report_success(struct pool *pool, struct attempt *attempt, const struct route *route,
+                    int64_t now_ns)
 {
     struct key *key = pool_key(pool, attempt->key);
 
     prove(pool, key);
     key_forget_errors(key);
-    visit_path(pool, attempt, route, hear_success, 0);
+    if (attempt->started_ns > pool->oddity.at_ns)
+        pool->oddity.at_ns = -1; /* not everybody is refused */
+    visit_path(pool, attempt, route, hear_success, now_ns);
 }
 
 /* CLOSED, or nothing there yet. */
@@ -250,6 +272,100 @@ static bool is_answer(const struct verdict *verdict)
            verdict->failure != FAILURE_NETWORK && verdict->failure != FAILURE_TIMEOUT;
 }
 
+/* ---- whose limit is it? ---- */
+
+static struct breaker *find_or_add(struct pool *pool, struct place place)
+{
+    struct breaker *b = circuits_find(&pool->circuits, place);
+
+    return b ? b : circuits_add(&pool->circuits, place);
+}
+
+/* A number for the project, other than any key's identity. */
+static uint64_t project_number(const struct pool *pool, const struct key *key)
+{
+    return key->project ? hash_bytes(&pool->hash_seed, owner_name(key->project))
+                        : hash_mix(key->identity, 1);
+}
+
+/* A project has met its limit for a model. If a sibling meets the same while the first still
+ * cools, and nobody was served in between, it is their organisation's. */
+static void escalate(struct pool *pool, struct attempt *attempt, const struct route *route,
+                     const struct verdict *verdict, const struct evidence *evidence, int64_t now_ns)
+{
+    struct key *key = pool_key(pool, attempt->key);
+    struct place own = {key_project_node(key), route->model, SCOPE_PROJECT_MODEL};
+    struct place org = {key_org_node(key), route->model, SCOPE_ORG_MODEL};
+    uint64_t project = project_number(pool, key);
+    const struct breaker *first = circuits_find(&pool->circuits, own);
+    struct breaker *b;
+
+    if (!key->org || attempt->project_explained || !first || first->state != CIRCUIT_OPEN)
+        return;
+    b = find_or_add(pool, org);
+    if (!b)
+        return;
+    if (b->state != CIRCUIT_CLOSED) {
+        if (b->state == CIRCUIT_HALF_OPEN)
+            fail_half_open(pool, b, attempt, verdict, evidence, now_ns);
+    } else if (breaker_is_second(b, project, verdict->failure, now_ns)) {
+        breaker_open(b, verdict, evidence, breaker_wait(verdict, 0, &pool->rng), now_ns);
+        circuit_opened(pool, b);
+    } else {
+        breaker_suspect(b, project, verdict->failure, now_ns);
+        b->due_ns = first->due_ns;
+        circuits_schedule(&pool->circuits, b);
+    }
+}
+
+/* Where an unexplained limit of two organisations stands: at the service for one model, at this
+ * host when models differ. */
+static struct place common_place(struct pool *pool, const struct key *key,
+                                 const struct route *route)
+{
+    if (pool->oddity.model == route->model)
+        return (struct place){&key->service->node, route->model, SCOPE_SERVICE_MODEL};
+    return (struct place){&pool->egress, 0, SCOPE_EGRESS};
+}
+
+/* The limit that no bucket explains: noted, or, the second time, put where it belongs. */
+static void find_odd(struct pool *pool, struct attempt *attempt, const struct route *route,
+                     const struct evidence *evidence, int64_t now_ns)
+{
+    static const struct verdict short_rest = {.reaction = REACT_NEXT,
+                                              .failure = FAILURE_RATE,
+                                              .wait_ns = -1,
+                                              .base_ns = ODDITY_BASE_NS,
+                                              .cap_ns = ODDITY_CAP_NS};
+    struct key *key = pool_key(pool, attempt->key);
+    struct oddity *odd = &pool->oddity;
+    bool second = odd->at_ns >= 0 && now_ns - odd->at_ns <= ODDITY_MOMENT_NS &&
+                  odd->service == key->service && odd->org != key_org_node(key);
+    struct place place = common_place(pool, key, route);
+    struct breaker *b = circuits_find(&pool->circuits, place);
+
+    /* The one that tries whether it is over speaks for all. */
+    if (second || (b && b->state == CIRCUIT_HALF_OPEN && b->lease == attempt->serial)) {
+        b = b ? b : circuits_add(&pool->circuits, place);
+        if (b)
+            fail_at(pool, b, attempt, &short_rest, evidence, now_ns);
+    }
+    *odd = (struct oddity){now_ns, key_org_node(key), key->service, route->model};
+}
+
+/* A limit of an account for a model: also its relatives are looked at. */
+static void hear_limit(struct pool *pool, struct attempt *attempt, const struct route *route,
+                       const struct verdict *verdict, const struct evidence *evidence,
+                       int64_t now_ns)
+{
+    if (verdict->failure != FAILURE_RATE || verdict->scope != SCOPE_PROJECT_MODEL)
+        return;
+    if (attempt->told && !attempt->explained)
+        find_odd(pool, attempt, route, evidence, now_ns);
+    else
+        escalate(pool, attempt, route, verdict, evidence, now_ns);
+}
+
 void report_failure(struct pool *pool, struct attempt *attempt, const struct route *route,
                     const struct verdict *verdict, const struct evidence *evidence, int64_t now_ns)
 {
@@ -264,11 +380,10 @@ void report_failure(struct pool *pool, struct attempt *attempt, const struct rou
     if (!opens_something(verdict))
         return;
     place.node = key_scope_node(pool, key, verdict->scope);
-    b = circuits_find(&pool->circuits, place);
-    if (!b)
-        b = circuits_add(&pool->circuits, place);
+    b = find_or_add(pool, place);
     if (b)
         fail_at(pool, b, attempt, verdict, evidence, now_ns);
+    hear_limit(pool, attempt, route, verdict, evidence, now_ns);
 }
 
 void report_end(struct pool *pool, struct attempt *attempt, const struct route *route, bool success,
@@ -278,6 +393,8 @@ void report_end(struct pool *pool, struct attempt *attempt, const struct route *
 
     headroom_end(attempt, now_ns);
     key_count_out(key, success);
+    if (rules_of(&pool->rules, key->id))
+        pool->epoch++; /* one less under its cap */
     if (!key->proven)
         pool->epoch++; /* the proof failed to come: the next may try */
     if (attempt->leases)

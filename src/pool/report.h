@@ -10,7 +10,8 @@ void report_begin(struct pool *pool, key_id key, const struct route *route, int6
                   struct attempt *ret_attempt);
 
 /* The request was served, or will be (may be told twice). Closes what this proves wrong. */
-void report_success(struct pool *pool, struct attempt *attempt, const struct route *route);
+void report_success(struct pool *pool, struct attempt *attempt, const struct route *route,
+                    int64_t now_ns);
 
 /* Opens or prolongs the breaker of the verdict's scope. */
 void report_failure(struct pool *pool, struct attempt *attempt, const struct route *route,

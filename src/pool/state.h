@@ -48,6 +48,23 @@ struct view {
     struct key *order[];
 };
 
+/* A free probe under way. */
+struct probe_slot {
+    bool used;
+    key_id key;
+    struct place place; /* of the breaker it is about */
+    int64_t started_ns;
+};
+
+/* A rate limit that no bucket explains, and whose: twice at the same moment from different
+ * organisations, and it is no account's limit (report.c). */
+struct oddity {
+    int64_t at_ns; /* -1: none */
+    const struct node *org;
+    const struct service *service;
+    uint64_t model;
+};
+
 struct pool {
     struct pool_options options;
     struct rng rng;
@@ -76,6 +93,13 @@ struct pool {
     struct rules rules;
     size_t turn;    /* weighted: the position whose turns these are, … */
     uint32_t turns; /* … and how many it has left */
+
+    struct list probes; /* breakers that free probes are for, by when they are due */
+    size_t probe_count;
+    struct probe_slot probe_slots[PROBES_AT_ONCE];
+    int64_t probed_ns; /* the last probe began, -1 = never */
+    int64_t prober_ns; /* somebody asked for one, -1 = never */
+    struct oddity oddity;
 
     struct budget budget;
     struct queue *queues; /* lines of waiting requests */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pool/headroom.h"
+#include "pool/probe.h"
 #include "pool/state.h"
 
 struct service *tree_service(struct pool *pool, uint32_t index)
@@ -219,6 +220,7 @@ static void count_open(struct node *node, const struct breaker *b, int by)
 static void discard(struct pool *pool, struct breaker *b)
 {
     count_open(b->place.node, b, -1);
+    probe_forget(pool, b);
     circuits_remove(&pool->circuits, b);
 }
 

@@ -40,7 +40,8 @@ struct mbreaker {
     int64_t due, opened;
     bool witness;
     int suspect; /* key, -1 = none */
-    int lease;   /* attempt number, 0 = none */
+    char suspect_project[NAME];
+    int lease; /* attempt number, 0 = none */
     int64_t lease_until;
 };
 
@@ -808,13 +809,20 @@ static void succeed(struct world *w, struct mplan *p)
 
 static int64_t wait_for(const struct verdict *v, unsigned exponent)
 {
-    int64_t own = v->base_ns;
+    int64_t own = v->base_ns, step;
+    unsigned doublings = exponent;
 
     while (exponent-- && own < v->cap_ns)
         own *= 2;
     if (v->cap_ns && own > v->cap_ns)
         own = v->cap_ns;
-    return v->wait_ns > own ? v->wait_ns : own;
+    own = v->wait_ns > own ? v->wait_ns : own;
+    if (v->probe != PROBE_LIVE || own <= 300 * S)
+        return own;
+    step = own / 16 > 60 * S ? own / 16 : 60 * S;
+    for (unsigned i = 0; i < doublings && step < own; i++)
+        step *= 2;
+    return step < own ? step : own;
 }
 
 static void take_due(struct world *w, struct mbreaker *b, int k, const struct mplan *p,
@@ -845,12 +853,16 @@ static void open_up(struct world *w, struct mbreaker *b, const struct mplan *p,
 static void prolong(struct world *w, struct mbreaker *b, const struct mplan *p,
                     const struct verdict *v)
 {
-    int64_t wait = b->reason == v->failure ? v->wait_ns : wait_for(v, 0);
+    struct verdict hint = *v;
+    int64_t wait;
     const struct breaker *real = circuits_find(
         &w->pool->circuits,
         (struct place){key_scope_node(w->pool, pool_key(w->pool, w->keys[p->key].id), b->scope),
                        detail_of(&p->route, b->scope), b->scope});
 
+    if (b->reason == v->failure)
+        hint.base_ns = 0;
+    wait = wait_for(&hint, 0);
     expect(real != NULL && real->due_ns >= b->due, "a wait was shortened");
     expect(wait <= 0 || real->due_ns >= w->now + wait, "evidence of a longer wait was ignored");
     if (real->due_ns == b->due)
@@ -889,6 +901,39 @@ static void fail_with(struct world *w, struct mplan *p, const struct verdict *v)
     } else {
         open_up(w, b, p, v, 0);
     }
+}
+
+/* The same limit at a sibling project, while the first cools and nobody was served: it is the
+ * organisation's. */
+static void escalate(struct world *w, struct mplan *p, const struct verdict *v)
+{
+    struct mbreaker *own = on_path(w, p->key, &p->route, SCOPE_PROJECT_MODEL);
+    struct mbreaker *b = on_path(w, p->key, &p->route, SCOPE_ORG_MODEL);
+    char node[NAME];
+
+    if (v->failure != FAILURE_RATE || v->scope != SCOPE_PROJECT_MODEL || !*w->keys[p->key].org ||
+        !own || own->state != CIRCUIT_OPEN)
+        return;
+    project_name(w, p->key, node);
+    if (!b) {
+        char org[NAME];
+        org_name(w, p->key, org);
+        b = add(w, org, SCOPE_ORG_MODEL, p->route.model);
+    }
+    if (b->state == CIRCUIT_HALF_OPEN && b->lease == p->attempt)
+        open_up(w, b, p, v, b->exponent + 1);
+    if (b->state != CIRCUIT_CLOSED)
+        return;
+    if (b->witness && *b->suspect_project && strcmp(b->suspect_project, node) != 0 &&
+        b->reason == v->failure && w->now < b->due) {
+        open_up(w, b, p, v, 0);
+        return;
+    }
+    b->suspect = -1;
+    snprintf(b->suspect_project, NAME, "%s", node);
+    b->witness = true;
+    b->reason = v->failure;
+    b->due = own->due;
 }
 
 static void note_failure(struct world *w, struct mplan *p, const struct verdict *v, int status)
@@ -961,6 +1006,7 @@ static void answer(struct world *w, struct mplan *p)
         p->final = true;
     } else {
         fail_with(w, p, &v);
+        escalate(w, p, &v);
         note_failure(w, p, &v, status);
         p->final |= p->proven;
     }

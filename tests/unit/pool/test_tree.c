@@ -48,7 +48,7 @@ static void of_two_openings_the_longer_stays(void **state)
     pool_learn(pool, 1, SLICE("acme"), SLICE("p"));
     pool_learn(pool, 0, SLICE("acme"), SLICE("p"));
     pool_check(pool);
-    assert_true(view(pool, 0, 1).open_until_ns >= 3000 * S);
+    assert_true(view(pool, 0, 1).open_until_ns >= 3000 * S / 16);
     pool_free(pool);
 }
 

@@ -48,10 +48,10 @@ void fleet_end(struct policy *policy, struct call *call, int64_t now_ns)
 
 void fleet_rest(struct fleet *f, uint32_t key, int64_t until_ns)
 {
+    if (f->keys[key].rests_until_ns)
+        return; /* perhaps all do */
     uint32_t last = f->awake[f->awake_count - 1];
 
-    if (f->keys[key].rests_until_ns)
-        return;
     f->keys[key].rests_until_ns = until_ns;
     f->awake[f->keys[key].place] = last;
     f->keys[last].place = f->keys[key].place;

@@ -251,18 +251,19 @@ def readiness(bench):
     return [row("ready", "serve ready after exec", "ms", {"sparekey": times})]
 
 
-ENGINE_ROW = re.compile(r"^(?P<strategy>\S+) +(?P<keys>\d+) +(?P<out>\d+) % +(?P<by>\S+) +(?P<ns>[\d.]+)$", re.M)
+ENGINE_ROW = re.compile(
+    r"^(?P<strategy>\S+) +(?P<keys>\d+) +(?P<out>[\d.]+) % +(?P<by>\S+) +(?P<ns>[\d.]+)(?: +[\d.]+ +[\d.]+)?$", re.M)
 
 
 def read_engine(text):
     """The rows of bench-pool's table."""
     rows = [match.groupdict() for match in ENGINE_ROW.finditer(text)]
-    return [{**row, "keys": int(row["keys"]), "out": int(row["out"]), "ns": float(row["ns"])} for row in rows]
+    return [{**row, "keys": int(row["keys"]), "ns": float(row["ns"])} for row in rows]
 
 
 def engine(bench):
     """Runs bench-pool; returns its table as printed and as rows."""
-    run = subprocess.run([str(bench.pool_path)], capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run([str(bench.pool_path), "--table"], capture_output=True, text=True, timeout=120, check=False)
     if run.returncode != 0:
         raise LoadError(f"bench-pool ended with {run.returncode}: {run.stderr.strip()}")
     return {"text": run.stdout, "rows": read_engine(run.stdout)}

@@ -17,9 +17,9 @@ static unsigned advance(struct budget *budget, int64_t now_ns)
     return (unsigned)(budget->slot % BUDGET_SLOTS);
 }
 
-void budget_request(struct budget *budget, int64_t now_ns)
+void budget_requests(struct budget *budget, uint32_t count, int64_t now_ns)
 {
-    budget->requests[advance(budget, now_ns)]++;
+    budget->requests[advance(budget, now_ns)] += count;
 }
 
 bool budget_retry(struct budget *budget, const struct pool_options *options, int64_t now_ns)

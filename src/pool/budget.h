@@ -15,7 +15,7 @@ struct budget {
     uint32_t requests[BUDGET_SLOTS], retries[BUDGET_SLOTS];
 };
 
-void budget_request(struct budget *budget, int64_t now_ns);
+void budget_requests(struct budget *budget, uint32_t count, int64_t now_ns);
 
 /* Takes one retry, if there is one. */
 bool budget_retry(struct budget *budget, const struct pool_options *options, int64_t now_ns);

@@ -20,6 +20,7 @@ enum status circuits_init(struct circuits *c)
     }
     c->bucket_count = BUCKETS_FIRST;
     c->heap_capacity = HEAP_FIRST;
+    c->next_due_ns = INT64_MAX;
     return STATUS_OK;
 }
 
@@ -225,12 +226,18 @@ static void sift_down(struct circuits *c, size_t index, struct breaker *b)
     put(c, index, b);
 }
 
+static void post_next_due(struct circuits *c)
+{
+    TALLY_SET(&c->next_due_ns, c->heap_count ? c->heap[0]->due_ns : INT64_MAX);
+}
+
 void circuits_schedule(struct circuits *c, struct breaker *b)
 {
     if (b->heap_index == HEAP_NONE)
         b->heap_index = (uint32_t)c->heap_count++;
     sift_up(c, b->heap_index, b);
     sift_down(c, b->heap_index, b);
+    post_next_due(c);
 }
 
 void circuits_unschedule(struct circuits *c, struct breaker *b)
@@ -242,8 +249,9 @@ void circuits_unschedule(struct circuits *c, struct breaker *b)
         return;
     b->heap_index = HEAP_NONE;
     last = c->heap[--c->heap_count];
-    if (last == b)
-        return;
-    sift_up(c, index, last);
-    sift_down(c, last->heap_index, last);
+    if (last != b) {
+        sift_up(c, index, last);
+        sift_down(c, last->heap_index, last);
+    }
+    post_next_due(c);
 }

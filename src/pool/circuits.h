@@ -20,6 +20,7 @@ struct circuits {
     size_t bucket_count;
     struct breaker **heap; /* first due on top */
     size_t heap_count, heap_capacity;
+    int64_t next_due_ns; /* of the top, INT64_MAX when there is none; seen without the lock */
     size_t count, detail_count;
     struct breaker *spare; /* freed ones, chained by bucket_next: no malloc in the steady state */
 };

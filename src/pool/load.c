@@ -93,8 +93,7 @@ void pool_collect(struct pool *pool)
 void key_unref(struct pool *pool, struct key *key)
 {
     INVARIANT(key_references(key) > 0, "key %u let go of once too often", key->id);
-    if ((uint32_t)__atomic_sub_fetch(&key->holds, 1, __ATOMIC_SEQ_CST) == 0 &&
-        key->position == POSITION_NONE) {
+    if (key_let_go(key, 1)) {
         pool_straggle(pool);
         pool_collect(pool);
     }
@@ -212,14 +211,19 @@ static void retire_unnamed(struct pool *pool, struct staging *staging)
 {
     size_t left = 0;
 
-    for (size_t i = 0; i < pool->retired_count; i++)
-        staging->retired[left++] = pool->retired[i];
+    for (size_t i = 0; i < pool->retired_count; i++) {
+        struct key *key = pool->retired[i];
+
+        if (key->position == POSITION_NONE && !key->staged) /* else it is back */
+            staging->retired[left++] = key;
+    }
     for (size_t i = 0; i < pool->count; i++) {
         struct key *key = pool->order[i];
 
         if (key->staged)
             continue;
-        __atomic_store_n(&key->position, POSITION_NONE, __ATOMIC_SEQ_CST);
+        key->position = POSITION_NONE;
+        __atomic_fetch_or(&key->holds, KEY_RETIRED, __ATOMIC_SEQ_CST);
         staging->retired[left++] = key;
     }
     free(pool->retired);
@@ -235,8 +239,12 @@ static void install(struct pool *pool, struct staging *staging)
     rules_fini(&pool->rules);
     pool->rules = staging->rules;
     for (size_t i = 0; i < staging->count; i++) {
-        view->order[i] = staging->stages[i].key;
-        POST(&view->order[i]->position, (uint32_t)i);
+        struct key *key = staging->stages[i].key;
+
+        view->order[i] = key;
+        key->position = (uint32_t)i;
+        if (TALLY(&key->holds) & KEY_RETIRED)
+            __atomic_fetch_and(&key->holds, ~(uint64_t)KEY_RETIRED, __ATOMIC_SEQ_CST);
     }
     pool->view = view;
     pool->order = view->order;
@@ -267,6 +275,7 @@ static void settle_key(struct pool *pool, struct stage *stage)
     key->configured_org = stage->spec->organization.len > 0;
     key->configured_project = stage->spec->project.len > 0;
     POST(&key->service, stage->service);
+    POST(&key->ruled, rules_of(&pool->rules, key->id) != NULL);
     settle_owners(pool, stage);
     tree_refresh_key(pool, key);
     unpin(pool, stage);

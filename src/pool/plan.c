@@ -56,8 +56,8 @@ static void enter(struct plan *plan, enum plan_phase to)
     plan->phase = (uint8_t)to;
 }
 
-void plan_start(struct plan *plan, struct pool *pool, const struct plan_request *request,
-                int64_t now_ns)
+void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_request *request,
+                  int64_t now_ns)
 {
     *plan = (struct plan){
         .pool = pool,
@@ -76,13 +76,27 @@ void plan_start(struct plan *plan, struct pool *pool, const struct plan_request 
         .stay = KEY_NONE,
         .current = KEY_NONE,
         .attempt_capacity = PLAN_INLINE_ATTEMPTS,
-        .age = ++pool->arrivals,
-        .wait_left_ns = pool->options.max_wait_ns,
     };
-    budget_request(&pool->budget, now_ns);
     if (request->model.len)
         plan->route.model = hash_bytes(&pool->hash_seed, request->model);
     plan->attempts = plan->inline_attempts;
+}
+
+/* Gives it its age and its share of the waiting, and counts it, once. */
+static void admit(struct plan *plan, int64_t now_ns)
+{
+    if (plan->age)
+        return;
+    plan->age = ++plan->pool->arrivals;
+    plan->wait_left_ns = plan->pool->options.max_wait_ns;
+    budget_requests(&plan->pool->budget, 1, now_ns);
+}
+
+void plan_start(struct plan *plan, struct pool *pool, const struct plan_request *request,
+                int64_t now_ns)
+{
+    plan_prepare(plan, pool, request, now_ns);
+    admit(plan, now_ns);
 }
 
 /* The usefulness of an upstream answer to a caller whose request could not be served, by
@@ -450,6 +464,7 @@ void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 {
     INVARIANT(plan->phase != PLAN_IN_FLIGHT, "plan: asked for the next step while %s",
               phase_name(plan->phase));
+    admit(plan, now_ns);
     if (plan->phase == PLAN_CHOOSING && now_ns >= plan->deadline_ns)
         stop(plan, FAILURE_TIMEOUT, false);
     else if (plan->phase == PLAN_CHOOSING && !reserve_trail(plan))
@@ -562,6 +577,7 @@ static bool try_on(struct plan *plan, const struct verdict *verdict, int64_t now
         return false;
     if (!service)
         return true;
+    budget_requests(&plan->pool->budget, fast_count(plan->pool), now_ns);
     if (!budget_retry(&plan->pool->budget, &plan->pool->options, now_ns))
         return false;
     plan->not_before_ns += same ? own_wait(plan, verdict) : backoff(plan);
@@ -603,6 +619,7 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
 {
     bool success = verdict->reaction == REACT_SUCCESS;
 
+    admit(plan, now_ns);
     INVARIANT(plan->phase == PLAN_IN_FLIGHT, "plan: heard an answer while %s",
               phase_name(plan->phase));
     if (success)
@@ -661,4 +678,36 @@ void plan_end(struct plan *plan, int64_t now_ns)
     plan->attempts = plan->inline_attempts;
     plan->attempt_count = 0;
     plan->attempt_capacity = PLAN_INLINE_ATTEMPTS;
+}
+
+/* ---- without the lock (fast.c) ---- */
+
+void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns)
+{
+    enter(plan, PLAN_IN_FLIGHT);
+    plan->current = key->id;
+    /* The plan is fresh, so what is not set here is zero. */
+    plan->flight.key = key->id;
+    plan->flight.at = key;
+    plan->flight.serial = serial;
+    plan->flight.started_ns = now_ns;
+    memcpy(plan->flight.costs, plan->route.costs, sizeof plan->flight.costs);
+    plan->flight.tokens = -1;
+}
+
+bool plan_flies_alone(const struct plan *plan)
+{
+    return plan->phase == PLAN_IN_FLIGHT && plan->attempt_count == 0 && plan->flight.leases == 0 &&
+           !plan->flight.holds[0].bucket && !plan->flight.holds[1].bucket;
+}
+
+void plan_is_proven(struct plan *plan)
+{
+    plan->proven = true;
+}
+
+void plan_served(struct plan *plan)
+{
+    plan->current = KEY_NONE;
+    decide(plan, PLAN_RETURN, false);
 }

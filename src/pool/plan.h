@@ -112,7 +112,8 @@ struct hold {
 /* The attempt in flight. */
 struct attempt {
     key_id key;
-    uint64_t serial; /* unique in the pool: the name on half-open leases */
+    struct key *at;  /* the same key, for as long as the attempt refers to it */
+    uint64_t serial; /* unique in the pool where it is even: the name on half-open leases */
     int64_t started_ns;
     uint32_t leases;           /* half-open breakers it holds */
     bool told;                 /* plan_limits was called */
@@ -194,6 +195,18 @@ void plan_usage(struct plan *plan, int64_t tokens);
 /* Success was certain before the end (a stream has begun to flow to the caller): closes half-open
  * breakers and counts the proof now; plan_hear still follows at the end. Idempotent. */
 void plan_proven(struct plan *plan, int64_t now_ns);
+
+/* plan_start, without what takes the lock: the first call under it makes up for that. */
+void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_request *request,
+                  int64_t now_ns);
+
+/* For fast.c, without the lock. The attempt that was begun for this plan, without lease or
+ * reservation; whether it is the plan's only one, and has neither; that success was certain; that
+ * it has ended well, and with it the plan. */
+void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns);
+bool plan_flies_alone(const struct plan *plan);
+void plan_is_proven(struct plan *plan);
+void plan_served(struct plan *plan);
 
 /* The client hung up: ends the attempt in flight, if any, blaming nobody and returning leases. */
 void plan_abandon(struct plan *plan, int64_t now_ns);

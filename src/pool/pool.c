@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "pool/fast.h"
 #include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/queue.h"
@@ -41,6 +42,7 @@ enum status pool_new(const struct pool_options *options, struct pool **ret_pool)
     list_init(&pool->probes);
     pool->probed_ns = pool->prober_ns = pool->oddity.at_ns = -1;
     readers_init(&pool->readers);
+    fast_configure(pool);
     pool->view = pool->posted_view = view_new(0);
     pool->names = calloc(TABLE_FIRST, sizeof(*pool->names));
     pool->name_buckets = TABLE_FIRST;
@@ -67,6 +69,8 @@ void pool_free(struct pool *pool)
 {
     if (!pool)
         return;
+    while (pool->readers.first)
+        pool_reader_free(pool->readers.first);
     readers_fini(&pool->readers);
     circuits_fini(&pool->circuits);
     headroom_free(pool);
@@ -90,6 +94,7 @@ void pool_configure(struct pool *pool, const struct pool_options *options)
 
     pool->options = *options;
     pool->options.seed = seed;
+    fast_configure(pool);
     pool->epoch++;
 }
 
@@ -121,13 +126,6 @@ static struct slice newer(struct slice said, bool configured, const struct owner
     return said.len && !configured ? said : owner_name(known);
 }
 
-/* Names are kept cut, so they are compared cut. */
-static bool is_named(const struct owner *owner, struct slice name)
-{
-    return slice_eq(owner_name(owner),
-                    slice_of(name.ptr, name.len < OWNER_NAME_MAX ? name.len : OWNER_NAME_MAX));
-}
-
 void pool_learn(struct pool *pool, key_id id, struct slice organization, struct slice project)
 {
     struct key *key = pool_key(pool, id);
@@ -135,9 +133,9 @@ void pool_learn(struct pool *pool, key_id id, struct slice organization, struct 
     struct slice project_name = newer(project, key->configured_project, key->project);
     struct owner *org, *own;
 
-    if (is_named(key->org, org_name) && is_named(key->project, project_name))
+    if (owner_is_named(key->org, org_name) && owner_is_named(key->project, project_name))
         return;
-    if (key->project && !key->org && is_named(key->project, project_name)) {
+    if (key->project && !key->org && owner_is_named(key->project, project_name)) {
         /* Only the project's organisation is news: then for all its keys. */
         if (tree_owners(pool, key->service, org_name, slice_of(NULL, 0), &org, &own) != STATUS_OK)
             return;

@@ -65,7 +65,7 @@ bool queue_join(struct plan *plan)
     list_insert_before(place_for(q, plan), &plan->line);
     plan->queue = q;
     q->count++;
-    pool->waiting++;
+    TALLY_SET(&pool->waiting, pool->waiting + 1);
     return true;
 }
 
@@ -87,7 +87,7 @@ void queue_leave(struct plan *plan)
         return;
     list_remove(&plan->line);
     plan->queue = NULL;
-    plan->pool->waiting--;
+    TALLY_SET(&plan->pool->waiting, plan->pool->waiting - 1);
     if (--q->count == 0)
         queue_drop(plan->pool, q);
 }

@@ -20,7 +20,10 @@
 struct pool_reader {
     uint64_t era; /* 0: outside */
     struct pool *pool;
-    size_t cursor; /* where this thread's rotation goes on */
+    size_t cursor;    /* where this thread's rotation goes on */
+    size_t ahead;     /* behind the last key fetched into the cache before its turn */
+    uint64_t served;  /* requests, since it was made … */
+    uint64_t counted; /* … and how many of them the retry budget knows of; under the lock */
     struct pool_reader *next;
     void *block;                 /* to be freed */
 } __attribute__((aligned(128))); /* and its neighbour: processors fetch lines in pairs */

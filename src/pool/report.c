@@ -138,8 +138,10 @@ void report_begin(struct pool *pool, key_id id, const struct route *route, int64
 {
     struct key *key = pool_key(pool, id);
 
+    TALLY_SET(&pool->serial, pool->serial + SERIAL_STEP);
     *ret_attempt = (struct attempt){.key = id,
-                                    .serial = ++pool->serial,
+                                    .at = key,
+                                    .serial = pool->serial,
                                     .started_ns = now_ns,
                                     .costs = {route->costs[0], route->costs[1], route->costs[2]},
                                     .tokens = -1};
@@ -213,7 +215,7 @@ void report_success(struct pool *pool, struct attempt *attempt, const struct rou
     prove(pool, key);
     key_forget_errors(key);
     if (attempt->started_ns > pool->oddity.at_ns)
-        pool->oddity.at_ns = -1; /* not everybody is refused */
+        TALLY_SET(&pool->oddity.at_ns, -1); /* not everybody is refused */
     visit_path(pool, attempt, route, hear_success, now_ns);
 }
 
@@ -350,7 +352,8 @@ static void find_odd(struct pool *pool, struct attempt *attempt, const struct ro
         if (b)
             fail_at(pool, b, attempt, &short_rest, evidence, now_ns);
     }
-    *odd = (struct oddity){now_ns, key_org_node(key), key->service, route->model};
+    *odd = (struct oddity){odd->at_ns, key_org_node(key), key->service, route->model};
+    TALLY_SET(&odd->at_ns, now_ns);
 }
 
 /* A limit of an account for a model: also its relatives are looked at. */

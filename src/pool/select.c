@@ -79,6 +79,8 @@ bool failure_passes(enum failure failure)
 
 void select_begin(struct pool *pool, int64_t now_ns)
 {
+    if (TALLY(&pool->pending))
+        pool_collect(pool);
     pool_apply_due(pool, now_ns);
     pool->stamp++;
 }
@@ -496,7 +498,8 @@ static struct key *scan(struct look *look, size_t from, size_t to)
 static struct key *rotate(struct look *look, size_t first)
 {
     struct pool *pool = look->pool;
-    size_t start = pool->cursor >= first && pool->cursor < pool->count ? pool->cursor : first;
+    size_t cursor = TALLY(&pool->cursor); /* it is moved without the lock, too (fast.c) */
+    size_t start = cursor >= first && cursor < pool->count ? cursor : first;
     struct key *key;
 
     look->rotate = true;
@@ -525,8 +528,9 @@ static struct key *best(struct look *look, size_t first)
 
     if (room > SCORED_MAX && has_affinity(look))
         start += (size_t)(look->route->affinity % room); /* always the same ones */
-    else if (!has_affinity(look) && pool->cursor >= first && pool->cursor < pool->count)
-        start = pool->cursor;
+    else if (!has_affinity(look) && TALLY(&pool->cursor) >= first &&
+             TALLY(&pool->cursor) < pool->count)
+        start = TALLY(&pool->cursor);
     return best_from(look, first, start);
 }
 
@@ -573,7 +577,7 @@ static bool turn_over(struct pool *pool, const struct key *key)
 static void advance_cursor(struct pool *pool, const struct key *key)
 {
     if (key->position > 0 || pool->options.strategy != STRATEGY_PRIMARY_FIRST)
-        pool->cursor = key->position + (size_t)turn_over(pool, key);
+        TALLY_SET(&pool->cursor, key->position + (size_t)turn_over(pool, key));
 }
 
 static enum choice settle_full(const struct look *look, struct pick *ret_pick)

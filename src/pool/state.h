@@ -71,7 +71,7 @@ struct pool {
     struct hash_seed hash_seed;
     uint64_t epoch;
     uint64_t stamp;  /* number of the current selection */
-    uint64_t serial; /* number of the last attempt */
+    uint64_t serial; /* number of the last attempt; even */
 
     struct keys keys;
     struct key **order; /* of the view */
@@ -151,6 +151,17 @@ void view_free(struct view *view);   /* NULL is allowed */
 /* One holder more, one less; a retired key goes with its last. */
 void key_ref(struct key *key);
 void key_unref(struct pool *pool, struct key *key);
+
+/* Requests served without the lock since the last call. */
+uint32_t fast_count(struct pool *pool);
+
+/* After a change of the options. */
+void fast_configure(struct pool *pool);
+
+/* Serials of attempts that began without the lock are odd: behind all that were given out before,
+ * not unique, and never the name on a lease. */
+#define SERIAL_FAST UINT64_C(1)
+#define SERIAL_STEP UINT64_C(2)
 
 /* A retired key may have lost its last holder; from any thread. */
 void pool_straggle(struct pool *pool);

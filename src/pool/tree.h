@@ -68,7 +68,7 @@ struct key {
     struct owner *project; /* NULL: its own */
     struct owner *org;     /* project's when there is one; NULL: its own or the project's own */
     struct service *service;
-    uint64_t holds; /* in flight << 32 | references: attempts and trails that know the id */
+    uint64_t holds; /* attempts in flight; references: attempts and trails that know the id */
     uint64_t requests;
     struct node node;
 
@@ -78,6 +78,7 @@ struct key {
     uint32_t failures; /* requests that were no success */
     uint16_t consecutive_errors;
     bool proven; /* had an answer in this process */
+    bool ruled;  /* there are rules for it (rules.h); posted */
     bool used : 1;
     bool configured_org : 1, configured_project : 1;
     bool staged : 1; /* named by the pool_load in progress */
@@ -105,7 +106,9 @@ static inline struct slice owner_name(const struct owner *owner)
     return owner ? slice_of(owner->name, owner->name_len) : slice_of(NULL, 0);
 }
 
+/* The word key.holds: 32 bits in flight, one that says retired, 31 of references. */
 #define IN_FLIGHT_ONE (UINT64_C(1) << 32)
+#define KEY_RETIRED   (UINT32_C(1) << 31)
 
 static inline uint32_t key_in_flight(const struct key *key)
 {
@@ -114,7 +117,7 @@ static inline uint32_t key_in_flight(const struct key *key)
 
 static inline uint32_t key_references(const struct key *key)
 {
-    return (uint32_t)__atomic_load_n(&key->holds, __ATOMIC_SEQ_CST);
+    return (uint32_t)__atomic_load_n(&key->holds, __ATOMIC_SEQ_CST) & ~KEY_RETIRED;
 }
 
 /* An attempt begins: one more in flight and one more reference. How many were in flight before. */
@@ -132,6 +135,12 @@ static inline void key_count_out(struct key *key, bool success)
     key->failures += !success;
 }
 
+/* Takes this off the word; true when the key is retired and that was the last reference. */
+static inline bool key_let_go(struct key *key, uint64_t by)
+{
+    return (uint32_t)__atomic_sub_fetch(&key->holds, by, __ATOMIC_SEQ_CST) == KEY_RETIRED;
+}
+
 static inline uint64_t key_successes(const struct key *key)
 {
     return TALLY(&key->requests) - key->failures;
@@ -147,6 +156,13 @@ static inline void key_forget_errors(struct key *key)
 {
     if (key->consecutive_errors)
         TALLY_SET(&key->consecutive_errors, 0);
+}
+
+/* Names are kept cut, so they are compared cut. */
+static inline bool owner_is_named(const struct owner *owner, struct slice name)
+{
+    return slice_eq(owner_name(owner),
+                    slice_of(name.ptr, name.len < OWNER_NAME_MAX ? name.len : OWNER_NAME_MAX));
 }
 
 /* The service with this index, made when new. NULL: out of memory. */

@@ -1,0 +1,75 @@
+/* The way of a healthy request: choosing a key and reporting success without the pool's lock.
+ *
+ * Almost every request meets nothing to decide: the key whose turn it is has been proven, no
+ * breaker and no bucket of headroom stands on its path, and its answer is a success. Then all there
+ * is to do is to find the key and to count. That is done here, on words that several threads may
+ * read and count at once. Everything else (a first answer, a failure, a half-open breaker, a
+ * reservation, a new owner, waiting, strategies that compare keys) is answered "no", and then the
+ * caller takes the lock and calls plan.h as if nothing had been tried.
+ *
+ *     pool_enter(reader);
+ *     if (fast_begin(reader, plan, request, now, &step, &cookie))
+ *         … the key's cookie is good until pool_leave …
+ *     pool_leave(reader);
+ *     otherwise: lock; plan_next(plan, now, &step); unlock
+ *
+ * Threads. Each thread has a reader of its own; between pool_enter and pool_leave it must neither
+ * take the lock nor sleep. What is safe, and why:
+ * - the order of keys, the bits and the lanes are one view, replaced whole by a load and released
+ *   when no reader is left that can have seen it (readers.h); so are owners. Slabs of keys stay;
+ * - a retired key is given back only when its references are gone and so are the readers who may
+ *   have chosen it from an old view; the word that counts the references also says that it is
+ *   retired, so exactly one thread sees "retired, and I was the last";
+ * - bits and pointers are posted after what they lead to. A choice may miss a change that is being
+ *   made at that moment: it is a request that began just before it, and is treated as one: its
+ *   attempt holds no lease, and is older than the opening of any breaker it did not see;
+ * - counters of a key are added to, never assigned.
+ *
+ * Loading and configuring, registering readers and every call of pool.h and plan.h take the lock.
+ */
+#ifndef SPAREKEY_POOL_FAST_H
+#define SPAREKEY_POOL_FAST_H
+
+#include "pool/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Above so many keys each thread rotates on its own, so that threads share no cache line; up to it
+ * all rotate together, and keys are asked strictly in turn. */
+#define ROTATE_TOGETHER_MAX 1024
+
+struct pool_reader;
+
+/* Under the lock. STATUS_NO_MEMORY. Readers go with the pool at the latest. */
+NODISCARD
+enum status pool_reader_new(struct pool *pool, struct pool_reader **ret_reader);
+void pool_reader_free(struct pool_reader *reader); /* NULL is allowed */
+
+void pool_enter(struct pool_reader *reader);
+void pool_leave(struct pool_reader *reader);
+
+/* plan_prepare, and plan_next where that is PLAN_SEND without anything to decide. False: the plan is
+ * started and nothing else has happened. */
+bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan_request *request,
+                int64_t now_ns, struct plan_step *ret_step, uint64_t *ret_cookie);
+
+/* pool_learn and plan_proven, where both would change nothing but the plan. False: nothing has
+ * happened. */
+bool fast_proven(struct pool_reader *reader, struct plan *plan, struct slice organization,
+                 struct slice project);
+
+/* pool_learn, plan_hear of a success and plan_end, in the same sense. */
+bool fast_succeed(struct pool_reader *reader, struct plan *plan, struct slice organization,
+                  struct slice project);
+
+/* Under the lock, around a plan_next of this thread: the rotation goes on where the thread's own
+ * stands, and the thread's where that one has led. */
+void fast_lend_rotation(struct pool_reader *reader);
+void fast_take_rotation(struct pool_reader *reader);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

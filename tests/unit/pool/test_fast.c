@@ -1,0 +1,401 @@
+#include "pool_test.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include "pool/fast.h"
+#include "pool/state.h"
+
+/* What the gateway does: without the lock where that goes, else with it. */
+struct ring {
+    struct pool *pool;
+    pthread_mutex_t lock;
+};
+
+static const struct slice nothing;
+
+static bool try_begin(struct pool_reader *reader, struct plan *plan, int64_t now, uint64_t *cookie)
+{
+    struct plan_request request = {
+        .stateless = true, .model = SLICE("m"), .deadline_ns = now + 600 * S};
+    struct plan_step step;
+    bool begun;
+
+    pool_enter(reader);
+    begun = fast_begin(reader, plan, &request, now, &step, cookie);
+    pool_leave(reader);
+    return begun;
+}
+
+static bool try_succeed(struct pool_reader *reader, struct plan *plan, struct slice org,
+                        struct slice project)
+{
+    bool ended;
+
+    pool_enter(reader);
+    ended = fast_succeed(reader, plan, org, project);
+    pool_leave(reader);
+    return ended;
+}
+
+static struct pool_reader *reader_of(struct pool *pool)
+{
+    struct pool_reader *reader;
+
+    assert_int_equal(pool_reader_new(pool, &reader), STATUS_OK);
+    return reader;
+}
+
+static void assert_fast(struct pool_reader *reader, uint64_t wanted, int64_t now)
+{
+    struct plan plan;
+    uint64_t cookie;
+
+    assert_true(try_begin(reader, &plan, now, &cookie));
+    assert_int_equal(cookie, wanted);
+    assert_int_equal(view(reader->pool, wanted, now).in_flight, 1);
+    assert_int_equal(view(reader->pool, wanted, now).last_used_ns, now);
+    assert_true(try_succeed(reader, &plan, nothing, nothing));
+    pool_check(reader->pool);
+}
+
+static void refuse(struct pool_reader *reader, int64_t now)
+{
+    struct plan plan;
+    uint64_t cookie;
+
+    assert_false(try_begin(reader, &plan, now, &cookie));
+    plan_end(&plan, now);
+}
+
+static struct pool *proven_pool(size_t count, const struct owner_names *owners)
+{
+    struct pool *pool = rotating_pool(count, owners);
+
+    for (size_t i = 0; i < count; i++)
+        one(pool, i, served, 0);
+    return pool;
+}
+
+static void healthy_keys_take_turns(void **state)
+{
+    struct pool *pool = proven_pool(3, NULL);
+    struct pool_reader *reader = reader_of(pool);
+
+    (void)state;
+    for (uint64_t turn = 0; turn < 7; turn++)
+        assert_fast(reader, turn % 3, (int64_t)turn);
+    assert_int_equal(view(pool, 0, 9).requests, 4);
+    assert_int_equal(view(pool, 0, 9).successes, 4);
+    assert_int_equal(view(pool, 0, 9).in_flight, 0);
+    pool_free(pool);
+}
+
+static void the_primary_goes_first_and_fallbacks_rotate(void **state)
+{
+    struct pool *pool = proven_pool(3, NULL);
+    struct pool_reader *reader = reader_of(pool);
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+
+    (void)state;
+    pool_configure(pool, &options);
+    assert_fast(reader, 0, 1);
+    assert_fast(reader, 0, 2);
+    one(pool, 0, revoked, 3);
+    assert_fast(reader, 1, 4);
+    assert_fast(reader, 2, 4);
+    assert_fast(reader, 1, 4);
+    options.fallback_enabled = false;
+    pool_configure(pool, &options);
+    refuse(reader, 5);
+    pool_free(pool);
+}
+
+static void whatever_needs_a_decision_is_refused(void **state)
+{
+    struct pool *pool = rotating_pool(2, NULL);
+    struct pool_reader *reader = reader_of(pool);
+    struct pool_options options = options_of(STRATEGY_LEAST_LOADED);
+
+    (void)state;
+    refuse(reader, 0); /* unproven */
+    one(pool, 0, served, 0);
+    one(pool, 1, served, 0);
+    assert_fast(reader, 0, 1);
+    one(pool, 1, limited, 2);
+    assert_fast(reader, 0, 3); /* passed over */
+    refuse(reader, 2 + 2 * S); /* due */
+    pool_configure(pool, &options);
+    refuse(reader, 4);
+    pool_free(pool);
+}
+
+static void news_of_an_owner_are_refused(void **state)
+{
+    static const struct owner_names owners[] = {{"acme", "p"}};
+    struct pool *pool = proven_pool(1, owners);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan;
+    uint64_t cookie;
+
+    (void)state;
+    assert_true(try_begin(reader, &plan, 1, &cookie));
+    assert_false(try_succeed(reader, &plan, SLICE("other"), SLICE("p")));
+    assert_false(try_succeed(reader, &plan, SLICE("acme"), SLICE("q")));
+    assert_true(try_succeed(reader, &plan, SLICE("acme"), SLICE("p")));
+    pool_check(pool);
+    pool_free(pool);
+}
+
+/* An attempt that began without the lock and failed. */
+static void a_failure_is_reported_as_ever(void **state)
+{
+    struct pool *pool = proven_pool(2, NULL);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan;
+    uint64_t cookie;
+
+    (void)state;
+    assert_true(try_begin(reader, &plan, 1, &cookie));
+    hear(&plan, revoked, 401, 2);
+    assert_sends(&plan, 2, 1);
+    assert_false(try_succeed(reader, &plan, nothing, nothing)); /* it has a trail */
+    hear(&plan, served, 200, 3);
+    plan_end(&plan, 3);
+    assert_int_equal(view(pool, 0, 3).circuit, CIRCUIT_OPEN);
+    assert_int_equal(view(pool, 0, 3).in_flight, 0);
+    assert_int_equal(view(pool, 1, 3).successes, 2);
+    pool_check(pool);
+    pool_free(pool);
+}
+
+static struct garbage *released;
+
+static void release(struct garbage *garbage)
+{
+    released = garbage;
+}
+
+static void nothing_is_released_under_a_reader(void **state)
+{
+    struct key_spec specs[1] = {{.identity = 5, .cookie = 5}};
+    struct pool *pool = proven_pool(2, NULL);
+    struct pool_reader *reader = reader_of(pool), *other = reader_of(pool);
+    struct garbage garbage = {.release = release};
+
+    (void)state;
+    pool_enter(reader);
+    assert_int_equal(pool_load(pool, specs, 1, 1), STATUS_OK);
+    pool_defer(pool, &garbage);
+    assert_int_equal(pool->retired_count, 2);
+    pool_enter(other); /* came later: holds nothing up */
+    assert_null(released);
+    pool_leave(reader);
+    one(pool, 5, served, 1); /* whoever takes the lock next collects */
+    assert_ptr_equal(released, &garbage);
+    assert_int_equal(pool->retired_count, 0);
+    pool_leave(other);
+    pool_check(pool);
+    released = NULL;
+    pool_free(pool);
+}
+
+static void the_last_attempt_of_a_retired_key_lets_it_go(void **state)
+{
+    struct key_spec specs[1] = {{.identity = 5, .cookie = 5}};
+    struct pool *pool = proven_pool(1, NULL);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan;
+    uint64_t cookie;
+
+    (void)state;
+    assert_true(try_begin(reader, &plan, 1, &cookie));
+    assert_int_equal(pool_load(pool, specs, 1, 1), STATUS_OK);
+    assert_int_equal(pool->retired_count, 1);
+    assert_true(try_succeed(reader, &plan, nothing, nothing));
+    refuse(reader, 2); /* so that somebody collects */
+    one(pool, 5, served, 2);
+    assert_int_equal(pool->retired_count, 0);
+    pool_check(pool);
+    pool_free(pool);
+}
+
+/* ---- threads ----------------------------------------------------------------------------- */
+
+enum { STRESS_KEYS = 200, STRESS_THREADS = 3, STRESS_REQUESTS = 20000, STRESS_CHANGES = 1500 };
+
+struct stress {
+    struct ring ring;
+    int64_t now;      /* of all threads */
+    unsigned running; /* requesters */
+};
+
+struct requester {
+    struct stress *stress;
+    struct pool_reader *reader;
+    struct rng rng;
+    uint64_t fast, served;
+};
+
+static const struct slice orgs[] = {{"", 0}, {"acme", 4}, {"other", 5}};
+
+static struct verdict any_verdict(struct rng *rng)
+{
+    static const struct verdict *const failures[] = {&limited,    &revoked,      &no_model,
+                                                     &no_quota,   &server_error, &cut_off,
+                                                     &overloaded, &caller_fault};
+    struct verdict verdict = *failures[rng_below(rng, 8)];
+
+    verdict.base_ns = verdict.base_ns ? 1 + (int64_t)rng_below(rng, 40) * 1000 : 0;
+    verdict.cap_ns = verdict.base_ns;
+    return verdict;
+}
+
+static int64_t stress_now(struct stress *stress)
+{
+    return (int64_t)TALLY_ADD(&stress->now, 5);
+}
+
+static bool begin_any(struct requester *r, struct plan *plan)
+{
+    struct ring *ring = &r->stress->ring;
+    int64_t now = stress_now(r->stress);
+    struct plan_step step;
+    uint64_t cookie;
+
+    if (try_begin(r->reader, plan, now, &cookie)) {
+        r->fast++;
+        return true;
+    }
+    pthread_mutex_lock(&ring->lock);
+    plan_next(plan, now, &step);
+    if (step.action != PLAN_SEND)
+        plan_end(plan, now);
+    pthread_mutex_unlock(&ring->lock);
+    return step.action == PLAN_SEND;
+}
+
+static void end_any(struct requester *r, struct plan *plan)
+{
+    struct ring *ring = &r->stress->ring;
+    bool fails = rng_below(&r->rng, 100) == 0;
+    struct slice org = orgs[rng_below(&r->rng, 100) == 0 ? 2 : rng_below(&r->rng, 2)];
+    struct verdict verdict = fails ? any_verdict(&r->rng) : served;
+    struct evidence evidence = {.status = fails ? 429 : 200};
+    int64_t now = stress_now(r->stress);
+
+    r->served += !fails;
+    if (!fails && try_succeed(r->reader, plan, org, nothing))
+        return;
+    pthread_mutex_lock(&ring->lock);
+    pool_learn(ring->pool, plan->current, org, nothing);
+    (void)plan_hear(plan, &verdict, &evidence, now);
+    plan_end(plan, now);
+    pthread_mutex_unlock(&ring->lock);
+}
+
+static void *send_requests(void *argument)
+{
+    struct requester *r = argument;
+    struct plan plans[4];
+    unsigned open = 0;
+
+    for (unsigned i = 0; i < STRESS_REQUESTS; i++) {
+        if (open < 4 && begin_any(r, &plans[open]))
+            open++;
+        if (open && rng_below(&r->rng, 2))
+            end_any(r, &plans[--open]);
+    }
+    while (open)
+        end_any(r, &plans[--open]);
+    (void)__atomic_sub_fetch(&r->stress->running, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* Some of the keys, in some order; the cookie is the identity. */
+static void load_some(struct pool *pool, struct rng *rng)
+{
+    struct key_spec specs[STRESS_KEYS] = {0};
+    size_t count = 0, from = rng_below(rng, STRESS_KEYS);
+
+    for (size_t i = 0; i < STRESS_KEYS; i++) {
+        uint64_t identity = 1 + (from + i) % STRESS_KEYS;
+        if (i == 0 || rng_below(rng, 8))
+            specs[count++] = (struct key_spec){.identity = identity, .cookie = identity};
+    }
+    assert_int_equal(pool_load(pool, specs, count, 0), STATUS_OK);
+}
+
+static void change(struct stress *stress, struct rng *rng, unsigned i)
+{
+    struct pool_options options = options_of(i & 1 ? STRATEGY_PRIMARY_FIRST : STRATEGY_ROUND_ROBIN);
+
+    pthread_mutex_lock(&stress->ring.lock);
+    if (rng_below(rng, 4) == 0)
+        load_some(stress->ring.pool, rng);
+    else if (rng_below(rng, 4) == 0)
+        pool_configure(stress->ring.pool, &options);
+    else
+        pool_collect(stress->ring.pool);
+    if (i % 100 == 0)
+        pool_check(stress->ring.pool);
+    pthread_mutex_unlock(&stress->ring.lock);
+}
+
+static void the_books_are_right(struct pool *pool)
+{
+    for (size_t i = 0; i < pool_count(pool); i++)
+        assert_int_equal(view(pool, i, 0).in_flight, 0);
+    pool_check(pool);
+}
+
+/* Three threads send requests while a fourth loads and configures; keys fail, recover, change their
+ * owner, and leave with requests in flight. For ThreadSanitizer to watch, and for the books. */
+static void threads_and_reloads_do_not_meet(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
+    struct stress stress = {.ring.lock = PTHREAD_MUTEX_INITIALIZER, .running = STRESS_THREADS};
+    struct requester requesters[STRESS_THREADS] = {0};
+    pthread_t threads[STRESS_THREADS];
+    struct rng rng = {3};
+    uint64_t fast = 0;
+
+    (void)state;
+    assert_int_equal(pool_new(&options, &stress.ring.pool), STATUS_OK);
+    load_some(stress.ring.pool, &rng);
+    for (unsigned i = 0; i < STRESS_THREADS; i++) {
+        requesters[i].stress = &stress;
+        requesters[i].reader = reader_of(stress.ring.pool);
+        requesters[i].rng.state = i;
+    }
+    for (unsigned i = 0; i < STRESS_THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, send_requests, &requesters[i]), 0);
+    for (unsigned i = 0;
+         i < STRESS_CHANGES || __atomic_load_n(&stress.running, __ATOMIC_ACQUIRE) > 0; i++) {
+        change(&stress, &rng, i);
+        sched_yield(); /* the lock is not fair */
+    }
+    for (unsigned i = 0; i < STRESS_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        fast += requesters[i].fast;
+    }
+    assert_true(fast > 20); /* else this tests nothing */
+    pool_collect(stress.ring.pool);
+    the_books_are_right(stress.ring.pool);
+    pool_free(stress.ring.pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(healthy_keys_take_turns),
+        cmocka_unit_test(the_primary_goes_first_and_fallbacks_rotate),
+        cmocka_unit_test(whatever_needs_a_decision_is_refused),
+        cmocka_unit_test(news_of_an_owner_are_refused),
+        cmocka_unit_test(a_failure_is_reported_as_ever),
+        cmocka_unit_test(nothing_is_released_under_a_reader),
+        cmocka_unit_test(the_last_attempt_of_a_retired_key_lets_it_go),
+        cmocka_unit_test(threads_and_reloads_do_not_meet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

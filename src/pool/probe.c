@@ -10,8 +10,6 @@
  */
 #include "pool/probe.h"
 
-#include "pool/invariant.h"
-
 void probe_watch(struct pool *pool, struct breaker *b, int64_t now_ns)
 {
     if (b->probe != PROBE_FREE)
@@ -35,23 +33,36 @@ bool probe_is_on(const struct pool *pool, int64_t now_ns)
            now_ns - pool->prober_ns <= 2 * pool->options.probe_interval_ns + PROBE_GRACE_NS;
 }
 
-static struct key *member_of(struct pool *pool, struct owner *owner)
+/* A retired key is in the tree until its last request lets go of it, but what its cookie led to is
+ * the caller's no more. */
+static struct key *unless_retired(struct key *key)
 {
-    if (owner->members != KEY_NONE)
-        return pool_key(pool, owner->members);
-    for (struct list *at = owner->projects.next; at != &owner->projects; at = at->next) {
-        struct owner *project = container_of(at, struct owner, siblings);
-        if (project->members != KEY_NONE)
-            return pool_key(pool, project->members);
-    }
-    return NULL;
+    return key->position == POSITION_NONE ? NULL : key;
 }
 
-/* A key whose answer concerns the breaker. */
+static struct key *first_loaded(struct pool *pool, key_id id)
+{
+    struct key *key = NULL;
+
+    for (; id != KEY_NONE && !key; id = pool_key(pool, id)->next_sibling)
+        key = unless_retired(pool_key(pool, id));
+    return key;
+}
+
+static struct key *member_of(struct pool *pool, struct owner *owner)
+{
+    struct key *key = first_loaded(pool, owner->members);
+
+    for (struct list *at = owner->projects.next; at != &owner->projects && !key; at = at->next)
+        key = first_loaded(pool, container_of(at, struct owner, siblings)->members);
+    return key;
+}
+
+/* A key whose answer concerns the breaker; NULL when all of them are retired. */
 static struct key *key_below(struct pool *pool, struct node *node)
 {
     switch ((enum node_kind)node->kind) {
-    case NODE_KEY: return container_of(node, struct key, node);
+    case NODE_KEY: return unless_retired(container_of(node, struct key, node));
     case NODE_PROJECT:
     case NODE_ORGANIZATION: return member_of(pool, container_of(node, struct owner, node));
     case NODE_SERVICE:
@@ -121,12 +132,11 @@ bool pool_probe_next(struct pool *pool, int64_t now_ns, key_id *ret_key, int64_t
         return false;
     }
     key = key_below(pool, b->place.node);
-    INVARIANT(key, "a breaker stands above no key");
     list_remove(&b->probes);
     list_append(&pool->probes, &b->probes);
     b->probe_ns = now_ns + pool->options.probe_interval_ns;
     pool->probed_ns = now_ns;
-    if (slot_of(pool, key->id)) { /* another breaker's probe is asking this very key */
+    if (!key || slot_of(pool, key->id)) { /* or another breaker's probe is asking this very key */
         *ret_due_ns = now_ns + 1;
         return false;
     }

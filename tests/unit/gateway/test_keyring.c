@@ -245,6 +245,39 @@ static void a_key_that_stays_keeps_its_state(void **state)
     keyring_free(ring);
 }
 
+/* A request that goes on elsewhere still remembers the key, and its entry is gone. */
+static void a_key_that_went_is_not_probed(void **state)
+{
+    struct fixture *f = *state;
+    struct plan plan;
+    struct plan_step step;
+    struct key_entry *entry;
+    key_id key;
+    int64_t due_ns, later_ns = 60 * S;
+    unsigned changes = 0;
+
+    must_load(f, NULL,
+              LIST("OPENAI_API_KEY=" KEY_A, "OPENAI_API_KEY_FALLBACK_1=" KEY_B, CALM,
+                   "OPENAI_HEALTH_CHECK_INTERVAL=1s"));
+    struct keyring *ring = ring_from(f, &changes);
+    key_entry_unref(sent(ring, &plan, S));
+    (void)keyring_hear(ring, &plan, &revoked, &said_401, &no_facts, S);
+    keyring_next(ring, &plan, S, &step, &entry);
+    assert_int_equal(step.action, PLAN_SEND);
+    key_entry_unref(entry);
+    assert_true(keyring_probe_next(ring, later_ns, &key, &entry, &due_ns));
+    assert_true(opens_with(entry, KEY_A));
+    keyring_probe_hear(ring, key, NULL, NULL, later_ns);
+    key_entry_unref(entry);
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_B, CALM, "OPENAI_HEALTH_CHECK_INTERVAL=1s"));
+    assert_int_equal(keyring_load(ring, f->settings, later_ns), STATUS_OK);
+    for (int i = 1; i < 100; i++)
+        assert_false(keyring_probe_next(ring, later_ns + i * S, &key, &entry, &due_ns));
+    keyring_succeed(ring, &plan, &no_facts, later_ns);
+    keyring_free(ring);
+}
+
 /* A load that fails half-way has done nothing. */
 static void a_failed_load_changes_nothing(void **state)
 {
@@ -426,10 +459,15 @@ static void threads_and_reloads_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_attempt_is_given_what_it_needs), TEST(a_service_has_one_index),
-        TEST(the_rules_of_a_key_reach_the_pool), TEST(a_plan_in_flight_keeps_the_key_it_lost),
-        TEST(a_key_that_stays_keeps_its_state),  TEST(a_failed_load_changes_nothing),
-        TEST(the_waiting_are_told_of_changes),   TEST(a_status_is_a_copy),
+        TEST(an_attempt_is_given_what_it_needs),
+        TEST(a_service_has_one_index),
+        TEST(the_rules_of_a_key_reach_the_pool),
+        TEST(a_plan_in_flight_keeps_the_key_it_lost),
+        TEST(a_key_that_stays_keeps_its_state),
+        TEST(a_key_that_went_is_not_probed),
+        TEST(a_failed_load_changes_nothing),
+        TEST(the_waiting_are_told_of_changes),
+        TEST(a_status_is_a_copy),
         TEST(threads_and_reloads_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,31 @@ static void a_key_that_stays_keeps_its_state(void **state)
     keyring_free(ring);
 }
 
+/* A request that would ask the same key again must not, when that key has gone. */
+static void a_key_that_went_is_not_asked_again(void **state)
+{
+    static const struct verdict again = {
+        .reaction = REACT_SAME, .failure = FAILURE_CONFLICT, .max_hops = 5};
+    struct fixture *f = *state;
+    struct plan plan;
+    struct plan_step step;
+    struct key_entry *entry;
+    unsigned changes = 0;
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, CALM));
+    struct keyring *ring = ring_from(f, &changes);
+    key_entry_unref(sent(ring, &plan, S));
+    (void)keyring_hear(ring, &plan, &again, &said_401, &no_facts, S);
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_B, CALM));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    keyring_next(ring, &plan, 20 * S, &step, &entry);
+    if (step.action == PLAN_SEND)
+        assert_true(opens_with(entry, KEY_B));
+    key_entry_unref(entry);
+    keyring_end(ring, &plan, 20 * S);
+    keyring_free(ring);
+}
+
 /* A request that goes on elsewhere still remembers the key, and its entry is gone. */
 static void a_key_that_went_is_not_probed(void **state)
 {
@@ -459,15 +484,11 @@ static void threads_and_reloads_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_attempt_is_given_what_it_needs),
-        TEST(a_service_has_one_index),
-        TEST(the_rules_of_a_key_reach_the_pool),
-        TEST(a_plan_in_flight_keeps_the_key_it_lost),
-        TEST(a_key_that_stays_keeps_its_state),
-        TEST(a_key_that_went_is_not_probed),
-        TEST(a_failed_load_changes_nothing),
-        TEST(the_waiting_are_told_of_changes),
-        TEST(a_status_is_a_copy),
+        TEST(an_attempt_is_given_what_it_needs), TEST(a_service_has_one_index),
+        TEST(the_rules_of_a_key_reach_the_pool), TEST(a_plan_in_flight_keeps_the_key_it_lost),
+        TEST(a_key_that_stays_keeps_its_state),  TEST(a_key_that_went_is_not_asked_again),
+        TEST(a_key_that_went_is_not_probed),     TEST(a_failed_load_changes_nothing),
+        TEST(the_waiting_are_told_of_changes),   TEST(a_status_is_a_copy),
         TEST(threads_and_reloads_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

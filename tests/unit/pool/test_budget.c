@@ -22,12 +22,6 @@ static unsigned retries_left(struct budget *budget, const struct pool_options *o
     return count;
 }
 
-static void requests_at(struct budget *budget, unsigned count, int64_t now)
-{
-    while (count--)
-        budget_request(budget, now);
-}
-
 static void a_share_of_the_requests(void **state)
 {
     (void)state;
@@ -35,11 +29,11 @@ static void a_share_of_the_requests(void **state)
     struct budget budget = {0};
 
     assert_false(budget_retry(&budget, &options, S));
-    requests_at(&budget, 9, S);
+    budget_requests(&budget, 9, S);
     assert_false(budget_retry(&budget, &options, S)); /* rounded down */
-    requests_at(&budget, 1, S);
+    budget_requests(&budget, 1, S);
     assert_int_equal(retries_left(&budget, &options, S), 1);
-    requests_at(&budget, 990, S);
+    budget_requests(&budget, 990, S);
     assert_int_equal(retries_left(&budget, &options, S), 99);
 }
 
@@ -50,9 +44,9 @@ static void the_floor_is_always_there(void **state)
     struct budget budget = {0};
 
     assert_int_equal(retries_left(&budget, &options, S), 5);
-    requests_at(&budget, 40, S); /* four more would be their share: less than the floor */
+    budget_requests(&budget, 40, S); /* four more would be their share: less than the floor */
     assert_int_equal(retries_left(&budget, &options, S), 0);
-    requests_at(&budget, 40, S);
+    budget_requests(&budget, 40, S);
     assert_int_equal(retries_left(&budget, &options, S), 3);
 }
 
@@ -65,7 +59,7 @@ static void the_window_moves(void **state)
 
     for (int64_t begin = 0; begin < 3 * slot; begin += slot / 3) {
         struct budget budget = {0};
-        requests_at(&budget, 20, begin);
+        budget_requests(&budget, 20, begin);
         assert_int_equal(retries_left(&budget, &options, begin + RETRY_WINDOW_NS - slot), 10);
         assert_int_equal(retries_left(&budget, &options, begin + RETRY_WINDOW_NS + slot), 0);
     }
@@ -83,9 +77,9 @@ static void after_a_long_silence(void **state)
     const struct pool_options options = limits(100, 0);
     struct budget budget = {0};
 
-    requests_at(&budget, 100, S);
+    budget_requests(&budget, 100, S);
     assert_int_equal(retries_left(&budget, &options, FAR), 0);
-    requests_at(&budget, 2, FAR);
+    budget_requests(&budget, 2, FAR);
     assert_int_equal(retries_left(&budget, &options, FAR), 2);
 }
 

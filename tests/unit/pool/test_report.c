@@ -86,6 +86,100 @@ static void an_older_success_proves_nothing(void **state)
     pool_free(pool);
 }
 
+/* Starts on this key of a rotating pool, for model "m", and is refused; the answer said nothing of
+ * limits (`told`), or its caller did not look. */
+static void refused(struct pool *pool, uint64_t wanted, bool told, int64_t now)
+{
+    struct limit_report report;
+    struct plan plan;
+
+    for (int i = 0; i < REPORT_DIMENSIONS; i++)
+        report.readings[i] = (struct limit_reading){-1, -1, -1};
+    send_one(&plan, pool, wanted, now);
+    if (told)
+        plan_limits(&plan, &report, now);
+    hear(&plan, limited, 429, now);
+    plan_end(&plan, now);
+}
+
+static const struct owner_names family[] = {{"a", "a1"}, {"a", "a2"}, {"a", "a3"}, {"b", "b1"}};
+
+static void a_sibling_at_the_same_limit_stops_the_organization(void **state)
+{
+    struct pool *pool = rotating_pool(4, family);
+
+    (void)state;
+    refused(pool, 0, false, 0);
+    refused(pool, 1, false, 1);
+    assert_int_equal(view(pool, 2, 2).scope, SCOPE_ORG_MODEL);
+    assert_int_equal(view(pool, 2, 2).circuit, CIRCUIT_OPEN);
+    assert_int_equal(view(pool, 3, 2).circuit, CIRCUIT_CLOSED);
+    pool_free(pool);
+}
+
+static void not_when_somebody_was_served_in_between(void **state)
+{
+    struct pool *pool = rotating_pool(3, family);
+
+    (void)state;
+    refused(pool, 0, false, 0);
+    one(pool, 1, served, 1);
+    one(pool, 2, served, 2);
+    refused(pool, 1, false, 3);
+    assert_int_equal(view(pool, 2, 4).circuit, CIRCUIT_CLOSED);
+    pool_free(pool);
+}
+
+static void an_unexplained_limit_of_two_organizations_is_the_services(void **state)
+{
+    static const struct owner_names owners[] = {{"a", "p"}, {"b", "p"}, {"c", "p"}};
+    struct pool *pool = rotating_pool(3, owners);
+    struct plan_step step;
+    struct plan plan;
+
+    (void)state;
+    refused(pool, 0, true, 0);
+    refused(pool, 1, true, 100 * MS);
+    begin(&plan, pool, 200 * MS);
+    step = next(&plan, 200 * MS); /* the third is not burned, but waits a second */
+    assert_int_equal(step.action, PLAN_WAIT);
+    assert_in_range(step.until_ns, 1100 * MS, 1200 * MS);
+    assert_sends(&plan, step.until_ns, 2);
+    hear(&plan, served, 200, step.until_ns);
+    plan_end(&plan, step.until_ns);
+    assert_int_equal(view(pool, 2, 2 * S).circuit, CIRCUIT_CLOSED);
+    pool_free(pool);
+}
+
+/* Overload that says whose it is, or comes at another moment, is the organisations' own. */
+static void ordinary_overload_is_no_oddity(void **state)
+{
+    static const struct owner_names owners[] = {{"a", "p"}, {"b", "p"}, {"c", "p"}};
+    struct pool *pool = rotating_pool(3, owners);
+    struct limit_report report;
+    struct plan plan;
+
+    (void)state;
+    for (int i = 0; i < REPORT_DIMENSIONS; i++)
+        report.readings[i] = (struct limit_reading){-1, -1, -1};
+    report.readings[REPORT_REQUESTS] = (struct limit_reading){10, 0, 1 * S};
+    for (uint64_t i = 0; i < 2; i++) {
+        send_one(&plan, pool, i, 0);
+        plan_limits(&plan, &report, 0);
+        hear(&plan, limited, 429, 0);
+        plan_end(&plan, 0);
+    }
+    refused(pool, 2, true, 0);
+    pool_free(pool);
+
+    pool = rotating_pool(3, owners);
+    refused(pool, 0, true, 0);
+    refused(pool, 1, true, 1500 * MS);
+    send_one(&plan, pool, 2, 1500 * MS);
+    plan_end(&plan, 1500 * MS);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +188,10 @@ int main(void)
         cmocka_unit_test(half_open_lets_one_through),
         cmocka_unit_test(a_lost_lease_expires),
         cmocka_unit_test(an_older_success_proves_nothing),
+        cmocka_unit_test(a_sibling_at_the_same_limit_stops_the_organization),
+        cmocka_unit_test(not_when_somebody_was_served_in_between),
+        cmocka_unit_test(an_unexplained_limit_of_two_organizations_is_the_services),
+        cmocka_unit_test(ordinary_overload_is_no_oddity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

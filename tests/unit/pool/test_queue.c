@@ -1,0 +1,178 @@
+/* Standing in line, seen from the plan. */
+#include "pool_test.h"
+
+#include "pool/state.h"
+
+static struct pool *patient_pool(size_t count, const struct owner_names *owners, uint32_t queue_max)
+{
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+
+    options.max_wait_ns = 20 * S;
+    options.queue_max = queue_max;
+    return pool_of(&options, count, owners);
+}
+
+static struct plan_step begins(struct plan *plan, struct pool *pool, int64_t now)
+{
+    begin(plan, pool, now);
+    return next(plan, now);
+}
+
+/* The only key is at its limit: the request that found out waits and is served by it. */
+static void a_limit_is_waited_for(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan_step step;
+    struct plan plan;
+
+    (void)state;
+    send_one(&plan, pool, 0, 0);
+    hear(&plan, with_wait(limited, 3 * S), 429, 0);
+    step = next(&plan, 0);
+    assert_int_equal(step.action, PLAN_WAIT);
+    assert_in_range(step.until_ns, 3 * S, 3300 * MS);
+    assert_int_equal(pool_waiting(pool), 1);
+    assert_sends(&plan, step.until_ns, 0);
+    assert_int_equal(pool_waiting(pool), 0);
+    hear(&plan, served, 200, step.until_ns);
+    plan_end(&plan, step.until_ns);
+    pool_free(pool);
+}
+
+static void what_takes_longer_is_refused_at_once(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan_step step;
+    struct plan plan;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 25 * S), 0);
+    step = begins(&plan, pool, 1);
+    assert_int_equal(step.action, PLAN_GIVE_UP);
+    assert_int_equal(step.status, 429);
+    assert_in_range(step.retry_after_s, 25, 28);
+    plan_end(&plan, 1);
+    pool_free(pool);
+}
+
+static void a_deadline_before_recovery_is_honoured(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan_step step;
+    struct plan plan;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 5 * S), 0);
+    begin_with(&plan, pool, (struct plan_request){.model = SLICE("m"), .deadline_ns = 4 * S}, 1);
+    step = next(&plan, 1);
+    assert_int_equal(step.action, PLAN_GIVE_UP);
+    assert_int_equal(step.status, 429);
+    plan_end(&plan, 1);
+    pool_free(pool);
+}
+
+static void a_full_line_refuses_at_once(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 2);
+    struct plan plans[3], other;
+    struct plan_step step;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 5 * S), 0);
+    assert_int_equal(begins(&plans[0], pool, 1).action, PLAN_WAIT);
+    assert_int_equal(begins(&plans[1], pool, 1).action, PLAN_WAIT);
+    step = begins(&plans[2], pool, 1);
+    assert_int_equal(step.action, PLAN_GIVE_UP);
+    assert_int_equal(step.status, 429);
+    assert_in_range(step.retry_after_s, 5, 7);
+    /* Another model has another line, or none. */
+    begin_with(&other, pool, (struct plan_request){.model = SLICE("n")}, 1);
+    assert_sends(&other, 1, 0);
+    plan_end(&other, 1);
+    for (int i = 0; i < 3; i++)
+        plan_end(&plans[i], 2);
+    pool_free(pool);
+}
+
+/* Who comes when the way is free again still stands behind those who waited for it. */
+static void nobody_jumps_the_line(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan old, middle, young;
+    struct plan_step step;
+    int64_t now;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 5 * S), 0);
+    now = begins(&old, pool, 1).until_ns;
+    (void)begins(&middle, pool, 1);
+    step = begins(&young, pool, now);
+    assert_int_equal(step.action, PLAN_WAIT);
+    assert_true(step.until_ns > now);
+    assert_int_equal(next(&middle, now).action, PLAN_WAIT);
+    assert_sends(&old, now, 0);
+    hear(&old, served, 200, now);
+    assert_int_equal(next(&young, now + 1).action, PLAN_WAIT);
+    plan_abandon(&middle, now + 1); /* leaves the line to the next */
+    assert_sends(&young, now + 1, 0);
+    plan_end(&young, now + 1);
+    plan_end(&middle, now + 1);
+    plan_end(&old, now + 1);
+    pool_free(pool);
+}
+
+/* Whoever was called and does not come is passed by. */
+static void the_lost_hold_up_nobody(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan lost, other;
+    int64_t now;
+
+    (void)state;
+    one(pool, 0, with_wait(limited, 5 * S), 0);
+    now = begins(&lost, pool, 1).until_ns;
+    (void)begins(&other, pool, 1);
+    assert_int_equal(next(&other, now).action, PLAN_WAIT);
+    assert_sends(&other, now + 2 * S, 0);
+    plan_end(&other, now + 2 * S);
+    plan_end(&lost, now + 2 * S);
+    pool_free(pool);
+}
+
+/* The waits of one request add up to max_wait_ns. */
+static void waiting_has_an_end(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan plan;
+    struct plan_step step;
+    int64_t now = 0;
+
+    (void)state;
+    send_one(&plan, pool, 0, 0);
+    for (int i = 0; i < 20; i++) {
+        hear(&plan, with_wait(limited, 6 * S), 429, now);
+        step = next(&plan, now);
+        if (step.action != PLAN_WAIT)
+            break;
+        now = step.until_ns;
+        assert_sends(&plan, now, 0);
+    }
+    assert_int_not_equal(step.action, PLAN_SEND);
+    assert_in_range(now, 10 * S, 20 * S);
+    plan_end(&plan, now);
+    pool_free(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_limit_is_waited_for),
+        cmocka_unit_test(what_takes_longer_is_refused_at_once),
+        cmocka_unit_test(a_deadline_before_recovery_is_honoured),
+        cmocka_unit_test(a_full_line_refuses_at_once),
+        cmocka_unit_test(nobody_jumps_the_line),
+        cmocka_unit_test(the_lost_hold_up_nobody),
+        cmocka_unit_test(waiting_has_an_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

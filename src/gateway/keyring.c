@@ -1,20 +1,25 @@
 #include "gateway/keyring.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "pool/fast.h"
+#include "settings/arena.h"
 
 struct keyring {
     pthread_mutex_t lock;
+    pthread_mutex_t loading; /* one load at a time; taken before `lock` */
+    pthread_key_t reader;    /* the calling thread's struct pool_reader, which goes with the pool */
+    bool has_reader_key;
     struct pool *pool;
-    struct key_entry **entries; /* the pool's cookies are their addresses */
-    size_t entry_count;
-    uint64_t epoch;    /* of the pool when `changed` was last called */
-    int64_t latest_ns; /* workers read the clock once a wake-up, each at its own time: the
-                                   pool is told the latest of them, so that it never goes back */
+    struct key_batch *batch; /* the pool's cookies are addresses of its entries */
+    uint64_t epoch;          /* of the pool when `changed` was last called */
+    int64_t latest_ns;       /* workers read the clock once a wake-up, each at its own time: the
+                                pool is told the latest of them, so that it never goes back */
     void (*changed)(void *context);
     void *context;
     struct service_url services[KEYRING_SERVICES_MAX]; /* only ever appended to */
@@ -23,20 +28,31 @@ struct keyring {
 
 /* ---- entries ----------------------------------------------------------------------------- */
 
-static void entry_free(struct key_entry *entry)
+/* The entries of one load and their strings, in two pieces of memory instead of a million. Each
+ * entry drops its secret with its own last reference; the memory goes with the last entry. */
+struct key_batch {
+    struct garbage garbage;
+    bool unseen;   /* no thread that chose a key without the lock can still have found it here */
+    size_t living; /* entries with references, and one for the batch being built or loaded */
+    size_t count;
+    struct arena strings;
+    struct key_entry entries[];
+};
+
+static void batch_unref(struct key_batch *batch)
 {
-    secret_unref(entry->secret);
-    free(entry->name);
-    free(entry->organization);
-    free(entry->project);
-    free(entry->auth_header);
-    free(entry);
+    if (__atomic_sub_fetch(&batch->living, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    arena_clear(&batch->strings);
+    free(batch);
 }
 
 void key_entry_unref(struct key_entry *entry)
 {
-    if (entry && __atomic_sub_fetch(&entry->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        entry_free(entry);
+    if (!entry || __atomic_sub_fetch(&entry->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    secret_unref(entry->secret);
+    batch_unref(entry->batch);
 }
 
 static struct key_entry *entry_ref(struct key_entry *entry)
@@ -45,34 +61,60 @@ static struct key_entry *entry_ref(struct key_entry *entry)
     return entry;
 }
 
+static bool keep_text(struct key_batch *batch, const char *text, char **ret)
+{
+    *ret = text ? arena_copy(&batch->strings, slice_str(text)) : NULL;
+    return !text || *ret;
+}
+
+/* The next entry of the batch; NULL: out of memory, and the batch is to be dropped. */
+static struct key_entry *batch_add(struct key_batch *batch, const struct key_setting *key,
+                                   uint32_t service)
+{
+    struct key_entry *entry = &batch->entries[batch->count];
+
+    if (!keep_text(batch, key->name, &entry->name) ||
+        !keep_text(batch, key->organization, &entry->organization) ||
+        !keep_text(batch, key->project, &entry->project) ||
+        !keep_text(batch, key->auth_header, &entry->auth_header))
+        return NULL;
+    entry->refs = 1;
+    entry->batch = batch;
+    entry->service = service;
+    entry->secret = secret_ref(key->secret);
+    secret_mask(secret_bytes(key->secret), entry->mask);
+    batch->count++;
+    batch->living++;
+    return entry;
+}
+
+static struct key_batch *batch_new(size_t capacity)
+{
+    struct key_batch *batch = calloc(1, sizeof *batch + capacity * sizeof batch->entries[0]);
+
+    if (batch)
+        batch->living = 1;
+    return batch;
+}
+
+/* Drops the ring's references to its entries. NULL is allowed. */
+static void batch_drop(struct key_batch *batch)
+{
+    for (size_t i = 0; batch && i < batch->count; i++)
+        key_entry_unref(&batch->entries[i]);
+    if (batch)
+        batch_unref(batch);
+}
+
+static void mark_unseen(struct garbage *garbage)
+{
+    ((struct key_batch *)(void *)garbage)->unseen = true;
+}
+
 static bool copy_text(const char *text, char **ret)
 {
     *ret = text ? strdup(text) : NULL;
     return !text || *ret;
-}
-
-static struct key_entry *entry_new(const struct key_setting *key, uint32_t service)
-{
-    struct key_entry *entry = calloc(1, sizeof *entry);
-    if (!entry)
-        return NULL;
-    entry->refs = 1;
-    entry->secret = secret_ref(key->secret);
-    entry->service = service;
-    secret_mask(secret_bytes(key->secret), entry->mask);
-    if (copy_text(key->name, &entry->name) && copy_text(key->organization, &entry->organization) &&
-        copy_text(key->project, &entry->project) &&
-        copy_text(key->auth_header, &entry->auth_header))
-        return entry;
-    entry_free(entry);
-    return NULL;
-}
-
-static void free_entries(struct key_entry **entries, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        key_entry_unref(entries[i]);
-    free(entries);
 }
 
 /* ---- services ---------------------------------------------------------------------------- */
@@ -104,7 +146,7 @@ static bool same_service(const struct service_url *a, const struct service_url *
 }
 
 /* The index of a base URL, new or known. Appending needs no lock against readers: an index is
- * handed out only after its service stands. Writers are serialised by `lock`. */
+ * handed out only after its service stands. Writers are serialised by `loading`. */
 static enum status service_index(struct keyring *ring, const struct service_url *url,
                                  uint32_t *ret_index)
 {
@@ -194,7 +236,7 @@ static void free_specs(struct key_spec *specs, size_t count)
 }
 
 static enum status build_specs(struct keyring *ring, const struct settings *settings,
-                               struct key_entry **entries, struct key_spec *specs)
+                               struct key_batch *batch, struct key_spec *specs)
 {
     for (size_t i = 0; i < settings->key_count; i++) {
         const struct key_setting *key = &settings->keys[i];
@@ -203,15 +245,15 @@ static enum status build_specs(struct keyring *ring, const struct settings *sett
             service_index(ring, key->service ? key->service : &settings->upstream, &service);
         if (status != STATUS_OK)
             return status;
-        entries[i] = entry_new(key, service);
-        if (!entries[i])
+        struct key_entry *entry = batch_add(batch, key, service);
+        if (!entry)
             return STATUS_NO_MEMORY;
         specs[i] = (struct key_spec){
             .identity = hash_mix(secret_hash(key->secret), service),
             .service = service,
             .organization = slice_str(key->organization),
             .project = slice_str(key->project),
-            .cookie = (uint64_t)(uintptr_t)entries[i],
+            .cookie = (uint64_t)(uintptr_t)entry,
             .weight = key->weight,
             .max_in_flight = key->max_in_flight,
         };
@@ -221,34 +263,63 @@ static enum status build_specs(struct keyring *ring, const struct settings *sett
     return STATUS_OK;
 }
 
+/* Drops the entries of the load before, once no thread can have found one without the lock: that
+ * takes as long as choosing a key, or until the scheduler lets such a thread go on. */
+static void retire(struct keyring *ring, struct key_batch *batch)
+{
+    bool unseen = !batch;
+
+    while (!unseen) {
+        pthread_mutex_lock(&ring->lock);
+        pool_collect(ring->pool);
+        unseen = batch->unseen;
+        pthread_mutex_unlock(&ring->lock);
+        if (!unseen)
+            sched_yield();
+    }
+    batch_drop(batch);
+}
+
+/* The only part of a load that requests may have to wait for. */
+static enum status tell_pool(struct keyring *ring, struct key_batch *batch,
+                             const struct key_spec *specs, const struct pool_options *options,
+                             int64_t now_ns)
+{
+    now_ns = lock(ring, now_ns);
+    enum status status = pool_load(ring->pool, specs, batch->count, now_ns);
+    if (status == STATUS_OK) {
+        pool_configure(ring->pool, options);
+        if (ring->batch) {
+            ring->batch->garbage.release = mark_unseen;
+            pool_defer(ring->pool, &ring->batch->garbage);
+        }
+    }
+    unlock(ring); /* new keys are what the waiting wait for */
+    return status;
+}
+
 enum status keyring_load(struct keyring *ring, const struct settings *settings, int64_t now_ns)
 {
     size_t count = settings->key_count;
-    struct key_entry **entries = calloc(count + 1, sizeof(*entries));
+    struct key_batch *batch = batch_new(count);
     struct key_spec *specs = calloc(count + 1, sizeof *specs);
-    enum status status = entries && specs ? STATUS_OK : STATUS_NO_MEMORY;
+    enum status status = batch && specs ? STATUS_OK : STATUS_NO_MEMORY;
     struct pool_options options;
 
     options_from(settings, &options);
-    now_ns = lock(ring, now_ns);
+    pthread_mutex_lock(&ring->loading);
     if (status == STATUS_OK)
-        status = build_specs(ring, settings, entries, specs);
+        status = build_specs(ring, settings, batch, specs);
     if (status == STATUS_OK)
-        status = pool_load(ring->pool, specs, count, now_ns);
+        status = tell_pool(ring, batch, specs, &options, now_ns);
     if (status == STATUS_OK) {
-        struct key_entry **old = ring->entries;
-        size_t old_count = ring->entry_count;
-        pool_configure(ring->pool, &options);
-        ring->entries = entries;
-        ring->entry_count = count;
-        entries = old;
-        count = old_count;
+        retire(ring, ring->batch);
+        ring->batch = batch;
+    } else {
+        batch_drop(batch);
     }
-    unlock(ring); /* new keys are what the waiting wait for */
-
-    if (entries)
-        free_entries(entries, count);
-    free_specs(specs, settings->key_count);
+    pthread_mutex_unlock(&ring->loading);
+    free_specs(specs, count);
     return status;
 }
 
@@ -260,6 +331,8 @@ enum status keyring_new(const struct settings *settings, int64_t now_ns,
     if (!ring)
         return STATUS_NO_MEMORY;
     pthread_mutex_init(&ring->lock, NULL);
+    pthread_mutex_init(&ring->loading, NULL);
+    ring->has_reader_key = pthread_key_create(&ring->reader, NULL) == 0;
     options_from(settings, &options);
     if (getrandom(&options.seed, sizeof options.seed, 0) != sizeof options.seed)
         options.seed = (uint64_t)now_ns; /* jitter needs variety, not secrecy */
@@ -281,11 +354,39 @@ void keyring_free(struct keyring *ring)
     if (!ring)
         return;
     pool_free(ring->pool);
-    free_entries(ring->entries, ring->entry_count);
+    batch_drop(ring->batch);
+    if (ring->has_reader_key)
+        pthread_key_delete(ring->reader);
     for (uint32_t i = 0; i < __atomic_load_n(&ring->service_count, __ATOMIC_ACQUIRE); i++)
         service_clear(&ring->services[i]);
+    pthread_mutex_destroy(&ring->loading);
     pthread_mutex_destroy(&ring->lock);
     free(ring);
+}
+
+/* ---- readers ----------------------------------------------------------------------------- */
+
+static struct pool_reader *new_reader(struct keyring *ring)
+{
+    struct pool_reader *reader = NULL;
+
+    pthread_mutex_lock(&ring->lock);
+    if (pool_reader_new(ring->pool, &reader) == STATUS_OK &&
+        pthread_setspecific(ring->reader, reader) != 0) {
+        pool_reader_free(reader);
+        reader = NULL;
+    }
+    pthread_mutex_unlock(&ring->lock);
+    return reader;
+}
+
+/* The calling thread's; NULL: out of memory, and everything takes the lock. */
+static struct pool_reader *my_reader(struct keyring *ring)
+{
+    if (!ring->has_reader_key)
+        return NULL;
+    struct pool_reader *reader = pthread_getspecific(ring->reader);
+    return reader ? reader : new_reader(ring);
 }
 
 /* ---- plans ------------------------------------------------------------------------------- */
@@ -296,28 +397,83 @@ static struct key_entry *entry_of(struct keyring *ring, key_id key)
     return (struct key_entry *)(uintptr_t)pool_key_cookie(ring->pool, key);
 }
 
-static void next_locked(struct keyring *ring, struct plan *plan, int64_t now_ns,
-                        struct plan_step *ret_step, struct key_entry **ret_entry)
+static void next_locked(struct keyring *ring, struct pool_reader *reader, struct plan *plan,
+                        int64_t now_ns, struct plan_step *ret_step, struct key_entry **ret_entry)
 {
+    if (reader)
+        fast_lend_rotation(reader);
     plan_next(plan, now_ns, ret_step);
+    if (reader)
+        fast_take_rotation(reader);
     *ret_entry = ret_step->action == PLAN_SEND ? entry_ref(entry_of(ring, ret_step->key)) : NULL;
+}
+
+/* Where there is nothing to decide. False: the plan is prepared, or `reader` is NULL. */
+static bool begin_fast(struct pool_reader *reader, struct plan *plan,
+                       const struct plan_request *request, int64_t now_ns,
+                       struct plan_step *ret_step, struct key_entry **ret_entry)
+{
+    uint64_t cookie;
+
+    if (!reader)
+        return false;
+    pool_enter(reader);
+    bool begun = fast_begin(reader, plan, request, now_ns, ret_step, &cookie);
+    if (begun)
+        *ret_entry = entry_ref((struct key_entry *)(uintptr_t)cookie);
+    pool_leave(reader);
+    return begun;
 }
 
 void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_request *request,
                    int64_t now_ns, struct plan_step *ret_step, struct key_entry **ret_entry)
 {
+    struct pool_reader *reader = my_reader(ring);
+
+    if (begin_fast(reader, plan, request, now_ns, ret_step, ret_entry))
+        return;
     now_ns = lock(ring, now_ns);
-    plan_start(plan, ring->pool, request, now_ns);
-    next_locked(ring, plan, now_ns, ret_step, ret_entry);
+    if (!reader)
+        plan_start(plan, ring->pool, request, now_ns);
+    next_locked(ring, reader, plan, now_ns, ret_step, ret_entry);
     unlock(ring);
 }
 
 void keyring_next(struct keyring *ring, struct plan *plan, int64_t now_ns,
                   struct plan_step *ret_step, struct key_entry **ret_entry)
 {
+    struct pool_reader *reader = my_reader(ring);
+
     now_ns = lock(ring, now_ns);
-    next_locked(ring, plan, now_ns, ret_step, ret_entry);
+    next_locked(ring, reader, plan, now_ns, ret_step, ret_entry);
     unlock(ring);
+}
+
+/* Whether an answer's head says something about limits, which the pool must hear. */
+static bool says_limits(const struct answer_facts *facts)
+{
+    for (int i = 0; facts->limits && i < REPORT_DIMENSIONS; i++)
+        if (facts->limits->readings[i].limit >= 0 || facts->limits->readings[i].remaining >= 0 ||
+            facts->limits->readings[i].reset_ns >= 0)
+            return true;
+    return false;
+}
+
+typedef bool fast_report(struct pool_reader *reader, struct plan *plan, struct slice organization,
+                         struct slice project);
+
+/* Whether the report was no news and is counted. */
+static bool report_fast(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
+                        fast_report *report)
+{
+    struct pool_reader *reader = says_limits(facts) ? NULL : my_reader(ring);
+
+    if (!reader)
+        return false;
+    pool_enter(reader);
+    bool done = report(reader, plan, facts->organization, facts->project);
+    pool_leave(reader);
+    return done;
 }
 
 static void tell_facts(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
@@ -353,6 +509,8 @@ void keyring_succeed(struct keyring *ring, struct plan *plan, const struct answe
 {
     static const struct verdict success = {.reaction = REACT_SUCCESS, .wait_ns = -1};
 
+    if (report_fast(ring, plan, facts, fast_succeed))
+        return;
     now_ns = lock(ring, now_ns);
     (void)hear_locked(ring, plan, &success, NULL, facts, now_ns);
     plan_end(plan, now_ns);
@@ -362,6 +520,8 @@ void keyring_succeed(struct keyring *ring, struct plan *plan, const struct answe
 void keyring_proven(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
                     int64_t now_ns)
 {
+    if (report_fast(ring, plan, facts, fast_proven))
+        return;
     now_ns = lock(ring, now_ns);
     tell_facts(ring, plan, facts, now_ns);
     plan_proven(plan, now_ns);
@@ -370,6 +530,8 @@ void keyring_proven(struct keyring *ring, struct plan *plan, const struct answer
 
 void keyring_end(struct keyring *ring, struct plan *plan, int64_t now_ns)
 {
+    if (plan_is_over(plan))
+        return;
     now_ns = lock(ring, now_ns);
     plan_end(plan, now_ns);
     unlock(ring);

@@ -1,10 +1,14 @@
 /* The keyring: the pool of keys as the whole process sees it.
  *
  * It joins what the engine knows (which key) with what the engine must not know (the secret, its
- * name, the service it opens), and makes the single-threaded pool safe for the workers: every call
- * takes one short lock. A healthy request takes it twice.
+ * name, the service it opens), and makes the pool safe for the workers. A healthy request takes no
+ * lock (pool/fast.h); whatever needs a decision takes one short lock.
  *
- * Threads: all functions may be called from any thread.
+ * A load builds its entries and specifications aside, holds the lock while the pool is told, and
+ * drops the old entries after the last thread that may have had one in hand has looked up.
+ *
+ * Threads: all functions may be called from any thread; a few of them at most (one reader of the
+ * pool is kept for each thread that ever chose a key).
  */
 #ifndef SPAREKEY_GATEWAY_KEYRING_H
 #define SPAREKEY_GATEWAY_KEYRING_H
@@ -22,9 +26,10 @@ extern "C" {
 /* What is needed to use a key. Immutable, reference-counted: an attempt in flight keeps the entry
  * of a key that a reload has dropped. */
 struct key_entry {
-    uint32_t refs; /* only through __atomic builtins */
+    uint32_t refs;           /* only through __atomic builtins */
+    uint32_t service;        /* index into keyring_service */
+    struct key_batch *batch; /* whose memory this is: all entries of one load */
     struct secret *secret;
-    uint32_t service;             /* index into keyring_service */
     char mask[SECRET_MASK_MAX];   /* "sk-proj...N0IA" */
     char *name;                   /* "OPENAI_API_KEY_FALLBACK_1" */
     char *organization, *project; /* configured, sent as headers; NULL = none */

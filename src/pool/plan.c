@@ -711,3 +711,9 @@ void plan_served(struct plan *plan)
     plan->current = KEY_NONE;
     decide(plan, PLAN_RETURN, false);
 }
+
+bool plan_is_over(const struct plan *plan)
+{
+    return plan->phase == PLAN_DECIDED && !plan->queue && plan->attempt_count == 0 &&
+           plan->attempts == plan->inline_attempts;
+}

@@ -211,6 +211,9 @@ void plan_served(struct plan *plan);
 /* The client hung up: ends the attempt in flight, if any, blaming nobody and returning leases. */
 void plan_abandon(struct plan *plan, int64_t now_ns);
 
+/* Whether plan_end has nothing to do; without the lock. */
+bool plan_is_over(const struct plan *plan);
+
 /* Frees what the plan holds; legal in every phase after plan_start (abandons when in flight). */
 void plan_end(struct plan *plan, int64_t now_ns);
 

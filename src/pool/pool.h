@@ -106,6 +106,9 @@ struct garbage {
  * before a reload is released so. */
 void pool_defer(struct pool *pool, struct garbage *garbage);
 
+/* Releases what nobody looks at any more; other calls do so, too. */
+void pool_collect(struct pool *pool);
+
 /* NULL in `*ret` never happens on STATUS_OK. STATUS_NO_MEMORY. */
 NODISCARD
 enum status pool_new(const struct pool_options *options, struct pool **ret_pool);

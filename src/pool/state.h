@@ -166,7 +166,4 @@ void fast_configure(struct pool *pool);
 /* A retired key may have lost its last holder; from any thread. */
 void pool_straggle(struct pool *pool);
 
-/* Releases what nobody holds or looks at any more. */
-void pool_collect(struct pool *pool);
-
 #endif

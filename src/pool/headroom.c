@@ -145,6 +145,17 @@ int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route
     return ready_ns;
 }
 
+bool headroom_has_room(const struct pool *pool, struct key *key, const struct route *route,
+                       int64_t now_ns)
+{
+    for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
+        struct bucket *b = headroom_find(pool, key, route->model, level);
+        if (b && bucket_binds(b) && bucket_ready_ns(b, route->costs, now_ns) > now_ns)
+            return false;
+    }
+    return true;
+}
+
 double headroom_share(const struct pool *pool, struct key *key, const struct route *route,
                       int64_t now_ns)
 {

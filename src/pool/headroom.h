@@ -27,6 +27,10 @@ struct bucket *headroom_find(const struct pool *pool, struct key *key, uint64_t 
 int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route *route,
                           int64_t now_ns, double *pace_per_s);
 
+/* The same without the selection's notes. */
+bool headroom_has_room(const struct pool *pool, struct key *key, const struct route *route,
+                       int64_t now_ns);
+
 /* The least share left of what binds this key, 0 … 1. */
 double headroom_share(const struct pool *pool, struct key *key, const struct route *route,
                       int64_t now_ns);

@@ -636,10 +636,25 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
     return hear_failure(plan, verdict, evidence, now_ns);
 }
 
+/* An answer tells of more room than was foretold to those who wait for it. */
+static void tell_line(struct plan *plan, int64_t now_ns)
+{
+    struct pool *pool = plan->pool;
+    struct queue *queue = pool->waiting ? queue_find(pool, &plan->route) : NULL;
+
+    if (!queue || queue->room_ns <= now_ns + QUEUE_GAP_NS ||
+        !headroom_has_room(pool, pool_key(pool, plan->flight.key), &plan->route, now_ns))
+        return;
+    queue->room_ns = now_ns; /* once: until the first in line has asked */
+    pool->epoch++;
+}
+
 void plan_limits(struct plan *plan, const struct limit_report *report, int64_t now_ns)
 {
-    if (plan->phase == PLAN_IN_FLIGHT)
-        headroom_report(plan->pool, &plan->flight, &plan->route, report, now_ns);
+    if (plan->phase != PLAN_IN_FLIGHT)
+        return;
+    headroom_report(plan->pool, &plan->flight, &plan->route, report, now_ns);
+    tell_line(plan, now_ns);
 }
 
 void plan_usage(struct plan *plan, int64_t tokens)

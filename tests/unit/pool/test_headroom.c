@@ -181,6 +181,31 @@ static void a_line_goes_at_the_pace_of_the_bucket(void **state)
     pool_free(pool);
 }
 
+/* An answer that was under way tells of a full bucket: the line need not wait for the foretold. */
+static void better_news_wake_the_line(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct limit_report full = requests_left(10, 10, 0);
+    struct plan under_way, waiting;
+    struct pool *pool;
+    uint64_t epoch;
+
+    (void)state;
+    options.max_wait_ns = 20 * S;
+    pool = pool_of(&options, 1, NULL);
+    teach(pool, 0, requests_left(10, 1, 60 * S), 0);
+    send_one(&under_way, pool, 0, 1);
+    begin(&waiting, pool, 2);
+    assert_int_equal(next(&waiting, 2).action, PLAN_WAIT);
+    epoch = pool_epoch(pool);
+    plan_limits(&under_way, &full, 3);
+    assert_true(pool_epoch(pool) != epoch);
+    assert_sends(&waiting, 4, 0);
+    plan_end(&waiting, 4);
+    plan_end(&under_way, 4);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +214,7 @@ int main(void)
         cmocka_unit_test(estimates_never_make_a_request_fail),
         cmocka_unit_test(both_levels_bind),
         cmocka_unit_test(plain_readings_are_put_where_they_fit),
+        cmocka_unit_test(better_news_wake_the_line),
         cmocka_unit_test(a_line_goes_at_the_pace_of_the_bucket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

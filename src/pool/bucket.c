@@ -1,11 +1,17 @@
 #include "pool/bucket.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "pool/invariant.h"
 
 /* The gap between requests is averaged over about so many. */
 #define GAP_SAMPLES 16
+
+/* A reading with less missing (and less than half the limit) does not tell the rate. */
+#define RATE_MISSING_MIN 4
+/* Of the highest rate the readings allow, so much is believed. */
+#define RATE_CAUTION 0.98
 
 struct bucket *bucket_new(struct node *node, uint64_t model, enum bucket_level level)
 {
@@ -22,12 +28,13 @@ struct bucket *bucket_new(struct node *node, uint64_t model, enum bucket_level l
         b->gauges[i].limit = -1;
     list_init(&b->all);
     list_init(&b->holds);
+    list_init(&b->charged);
     return b;
 }
 
 static void free_if_unused(struct bucket *b)
 {
-    if (b->node || !list_empty(&b->holds))
+    if (b->node || !list_empty(&b->holds) || !list_empty(&b->charged))
         return;
     list_remove(&b->all);
     free(b);
@@ -132,13 +139,39 @@ static const struct attempt *holder_of(const struct bucket *b, const struct hold
     return container_of(hold - b->level, const struct attempt, holds);
 }
 
-/* Charged by the service, and in no answer that was heard. */
+/* Off the level; what is left, reservations deducted, is lower by it. */
 static void charge(struct gauge *g, int64_t cost, int64_t now_ns)
 {
     if (g->limit < 0)
         return;
     g->level = gauge_left(g, now_ns) + (double)g->pending - (double)cost;
     g->at_ns = later(g->at_ns, now_ns);
+}
+
+/* A reservation becomes a charge: what is left stays the same. */
+static void settle(struct bucket *b, struct hold *hold, const struct attempt *holder,
+                   int64_t now_ns)
+{
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        struct gauge *g = &b->gauges[i];
+        charge(g, holder->costs[i], now_ns);
+        g->pending -= holder->costs[i];
+    }
+    hold->pending = false;
+    list_remove(&hold->link);
+    list_append(&b->charged, &hold->link);
+}
+
+/* Those that must have arrived by now. */
+static void settle_arrived(struct bucket *b, int64_t now_ns)
+{
+    while (!list_empty(&b->holds)) {
+        struct hold *hold = hold_at(b->holds.next);
+        const struct attempt *holder = holder_of(b, hold);
+        if (holder->started_ns + BUCKET_TRAVEL_NS > now_ns)
+            return;
+        settle(b, hold, holder, now_ns);
+    }
 }
 
 static void note_gap(struct bucket *b, int64_t now_ns)
@@ -158,10 +191,14 @@ void bucket_hold(struct bucket *b, struct attempt *attempt, unsigned which, bool
 {
     struct hold *hold = &attempt->holds[which];
 
+    settle_arrived(b, now_ns);
     *hold = (struct hold){.bucket = b, .pending = true};
     list_append(&b->holds, &hold->link);
-    for (unsigned i = 0; i < COST_COUNT; i++)
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        hold->ended_before[i] = b->gauges[i].ended;
         b->gauges[i].pending += attempt->costs[i];
+        b->gauges[i].sent += attempt->costs[i];
+    }
     note_gap(b, now_ns);
     if (!trial)
         return;
@@ -176,10 +213,12 @@ void bucket_release(struct attempt *attempt, unsigned which, int64_t now_ns)
 
     if (!b)
         return;
-    for (unsigned i = 0; i < COST_COUNT && hold->pending; i++) {
-        bool measured = i == COST_TOKENS && attempt->tokens >= 0;
-        b->gauges[i].pending -= attempt->costs[i];
-        charge(&b->gauges[i], measured ? attempt->tokens : attempt->costs[i], now_ns);
+    if (hold->pending)
+        settle(b, hold, attempt, now_ns);
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        b->gauges[i].ended += attempt->costs[i];
+        if (i == COST_TOKENS && attempt->tokens >= 0) /* the estimate is corrected */
+            charge(&b->gauges[i], attempt->tokens - attempt->costs[i], now_ns);
     }
     if (b->trial == attempt->serial)
         b->trial = 0;
@@ -202,77 +241,110 @@ bool reading_known(const struct limit_reading *r)
            r->reset_ns <= BUCKET_RESET_MAX_NS;
 }
 
-/* The pace of refilling: what is missing, by when it will be back. A small part missing tells it
- * badly (times are rounded), so it does not replace what a larger one told. */
+/* Whether so much is missing that the part of a unit which may be there already hardly matters. */
+static bool tells_rate(const struct limit_reading *r, double missing)
+{
+    return missing >= RATE_MISSING_MIN || missing * 2 >= (double)r->limit;
+}
+
+/* The pace of refilling: what is missing, by when it will be back. Up to one unit more than the
+ * headers say may be there already, and the time is rounded, to milliseconds or, when long, to
+ * seconds: each reading gives bounds, and they close in on the truth from above, because a full
+ * account is asked again as soon as a unit is there. */
 static void learn_rate(struct gauge *g, const struct limit_reading *r)
 {
-    int64_t missing = r->limit - r->remaining;
+    double missing = (double)(r->limit - r->remaining), reset_ns = (double)r->reset_ns;
+    double slack_ns = reset_ns / 500 > 1e6 ? reset_ns / 500 : 1e6;
 
     if (g->limit != r->limit) {
+        g->rate_low = 0;
+        g->rate_high = INFINITY;
         g->rate = (double)r->limit / (double)BUCKET_WINDOW_NS;
-        g->missing = 0;
     }
-    if (missing == 0 || r->reset_ns <= 0 || missing < g->missing / 2)
+    if (reset_ns <= slack_ns || !tells_rate(r, missing))
         return;
-    g->rate = (double)missing / (double)r->reset_ns;
-    g->missing = missing;
+    double low = (missing - 1) / (reset_ns + slack_ns);
+    double high = missing / (reset_ns - slack_ns);
+    bool contradicts = low > g->rate_high || high < g->rate_low;
+    if (contradicts || low > g->rate_low)
+        g->rate_low = low;
+    if (contradicts || high < g->rate_high)
+        g->rate_high = high;
+    g->rate = g->rate_high * RATE_CAUTION;
+    if (g->rate < g->rate_low)
+        g->rate = g->rate_low;
 }
 
-static void take_reading(struct gauge *g, const struct limit_reading *r, int64_t at_ns)
+/* `together`: the costs that were under way while the attempt was, its own left out. */
+static void take_reading(struct gauge *g, const struct limit_reading *r, int64_t together,
+                         int64_t began_ns, int64_t now_ns)
 {
+    bool known = g->limit == r->limit;
+    double least = (double)(r->remaining - together), left = least;
+
     learn_rate(g, r);
-    g->limit = r->limit;
-    g->level = (double)r->remaining;
-    g->at_ns = at_ns;
-}
-
-/* Reservations up to this answer's are in what it says, or, where it says nothing, charged. */
-static void settle_holds(struct bucket *b, const struct attempt *attempt)
-{
-    for (struct list *at = b->holds.next; at != &b->holds; at = at->next) {
-        struct hold *hold = hold_at(at);
-        const struct attempt *holder = holder_of(b, hold);
-        if (holder->serial > attempt->serial)
-            break;
-        for (unsigned i = 0; i < COST_COUNT && hold->pending; i++) {
-            b->gauges[i].pending -= holder->costs[i];
-            charge(&b->gauges[i], holder->costs[i], attempt->started_ns);
-        }
-        hold->pending = false;
+    if (known) {
+        double refilled = g->rate * (double)(now_ns - began_ns);
+        left = gauge_left(g, now_ns);
+        /* More than the service can have: somebody else draws from the account too. */
+        if (left >= (double)r->remaining + 1 + refilled)
+            left = (double)r->remaining + refilled;
+        if (left < least)
+            left = least;
     }
+    g->limit = r->limit;
+    g->level = left + (double)g->pending;
+    g->at_ns = now_ns;
 }
 
 void bucket_correct(struct bucket *b, const struct attempt *attempt,
-                    const struct limit_reading readings[COST_COUNT])
+                    const struct limit_reading readings[COST_COUNT], int64_t now_ns)
 {
-    if (attempt->serial < b->serial)
-        return;
-    b->serial = attempt->serial;
-    settle_holds(b, attempt);
-    for (unsigned i = 0; i < COST_COUNT; i++)
+    const struct hold *hold = &attempt->holds[b->level];
+
+    if (attempt->serial > b->serial)
+        b->serial = attempt->serial;
+    settle_arrived(b, now_ns);
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        const struct gauge *g = &b->gauges[i];
+        /* Without a reservation it began before anything was known: so did those beside it. */
+        int64_t before = hold->bucket == b ? hold->ended_before[i] + attempt->costs[i] : g->ended;
         if (reading_known(&readings[i]))
-            take_reading(&b->gauges[i], &readings[i], attempt->started_ns);
+            take_reading(&b->gauges[i], &readings[i], g->sent - before, attempt->started_ns,
+                         now_ns);
+    }
+}
+
+static void check_holds(const struct bucket *b, const struct list *holds, bool pending,
+                        int64_t sums[COST_COUNT])
+{
+    uint64_t before = 0;
+
+    for (struct list *at = holds->next; at != holds; at = at->next) {
+        const struct hold *hold = hold_at(at);
+        INVARIANT(hold->bucket == b, "a reservation stands in a foreign bucket");
+        INVARIANT(hold->pending == pending, "a reservation stands in the wrong list");
+        const struct attempt *holder = holder_of(b, hold);
+        INVARIANT(!pending || holder->serial > before, "reservations are out of order");
+        before = holder->serial;
+        for (unsigned i = 0; i < COST_COUNT; i++)
+            sums[i] += holder->costs[i];
+    }
 }
 
 void bucket_check(const struct bucket *b)
 {
-    int64_t pending[COST_COUNT] = {0};
-    uint64_t before = 0;
+    int64_t pending[COST_COUNT] = {0}, charged[COST_COUNT] = {0};
 
-    for (struct list *at = b->holds.next; at != &b->holds; at = at->next) {
-        const struct hold *hold = hold_at(at);
-        INVARIANT(hold->bucket == b, "a reservation stands in a foreign bucket");
-        const struct attempt *holder = holder_of(b, hold);
-        INVARIANT(holder->serial > before, "reservations are out of order");
-        INVARIANT(hold->pending || holder->serial <= b->serial, "a reservation was lost");
-        before = holder->serial;
-        for (unsigned i = 0; i < COST_COUNT; i++)
-            pending[i] += hold->pending ? holder->costs[i] : 0;
-    }
+    check_holds(b, &b->holds, true, pending);
+    check_holds(b, &b->charged, false, charged);
     for (unsigned i = 0; i < COST_COUNT; i++) {
-        INVARIANT(b->gauges[i].pending == pending[i], "%lld are reserved, %lld are held",
-                  (long long)b->gauges[i].pending, (long long)pending[i]);
-        INVARIANT(b->gauges[i].limit < 0 || b->gauges[i].rate > 0, "a bucket never refills");
+        const struct gauge *g = &b->gauges[i];
+        INVARIANT(g->pending == pending[i], "%lld are reserved, %lld are held",
+                  (long long)g->pending, (long long)pending[i]);
+        INVARIANT(g->sent - g->ended == pending[i] + charged[i], "a reservation was lost");
+        INVARIANT(g->limit < 0 || g->rate > 0, "a bucket never refills");
     }
-    INVARIANT(b->node || !list_empty(&b->holds), "a bucket belongs to nobody");
+    INVARIANT(b->node || !list_empty(&b->holds) || !list_empty(&b->charged),
+              "a bucket belongs to nobody");
 }

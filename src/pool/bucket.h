@@ -2,19 +2,26 @@
  *
  *     level ┤ limit ────────────────╮ never above
  *           │          ╱ refills, linearly, by `rate`
- *           │ ●───────╱  what the freshest answer said: `remaining`, at the time its request was sent
- *           │ ┊ pending: reserved by attempts sent since, and not yet in any answer
+ *           │ ●───────╱
+ *           │ ┊ pending: reserved by attempts that may not have reached the service yet
  *           └─┴──────────────────────▶ time
  *
  * A bucket has a gauge for each thing that is counted (requests, tokens, images). An attempt that
- * begins holds a reservation of its costs in the buckets of its project and its organisation, and
- * a reservation ends in one of two ways: an answer of a later or the same attempt has come (then
- * what it cost is in that answer's `remaining`), or the attempt itself is over (then it is taken
- * off the level, with what it really used where that is known).
+ * begins holds a reservation of its costs in the buckets of its project and its organisation. The
+ * service charges a request when it arrives, which cannot be seen from here; so a reservation is
+ * held beside the level for BUCKET_TRAVEL_NS or until the attempt ends, whichever is first, and then
+ * charged. (Charging at once would let a full bucket refill while the request is still on its way.)
  *
- * Answers come in any order; the one whose request was sent last knows most (`serial`), and older
- * ones are not listened to. Reservations stand in a list in the order they were sent, so that
- * what an answer makes obsolete is the front of it.
+ * Answers come in any order, and requests overtake each other on the way there, so no answer tells
+ * what is left *now*. What it does tell are two bounds, and the bucket's own account of what it
+ * sent is kept between them:
+ *
+ *   at least   remaining, less every cost that was under way together with the attempt (`sent` less
+ *              what had `ended` before it began, less its own): each may be in it or not;
+ *   at most    less than one unit above remaining (it is a whole number), refilled since the attempt
+ *              began.
+ *
+ * The rate is learned between bounds likewise (learn_rate).
  *
  * What headers say is exact for the moment it was said and an estimate ever after: other programs
  * drink from the same account. So a bucket may only send a request elsewhere, or let it wait; it
@@ -37,6 +44,9 @@ struct node;
 /* A reset that is farther away than the longest window there is (a month) is nonsense. */
 #define BUCKET_RESET_MAX_NS (INT64_C(32) * 86400 * 1000000000)
 
+/* A request that has not reached the service after so long is late beyond caring. */
+#define BUCKET_TRAVEL_NS INT64_C(500000000)
+
 /* With nothing known of the window: a minute, as most limits are per minute. */
 #define BUCKET_WINDOW_NS (INT64_C(60) * 1000000000)
 
@@ -48,11 +58,13 @@ struct node;
 enum bucket_level { LEVEL_PROJECT, LEVEL_ORG };
 
 struct gauge {
-    int64_t limit;   /* -1: unknown, and then the rest means nothing */
-    int64_t pending; /* reserved and newer than the level */
-    int64_t missing; /* what was missing when `rate` was learned: more tells it better */
-    double level;    /* at at_ns */
-    double rate;     /* per nanosecond */
+    int64_t limit;              /* -1: unknown, and then level and rates mean nothing */
+    int64_t pending;            /* reserved and not charged */
+    int64_t sent;               /* costs of all attempts that began, … */
+    int64_t ended;              /* … and of those that are over */
+    double level;               /* at at_ns */
+    double rate;                /* per nanosecond */
+    double rate_low, rate_high; /* what the readings so far allow */
     int64_t at_ns;
 };
 
@@ -60,9 +72,10 @@ struct bucket {
     struct node *node;   /* NULL: its node is gone, only holders are left */
     struct bucket *next; /* chain of the table */
     struct list all;     /* every bucket of the pool */
-    struct list holds;   /* struct hold, in the order of their serials */
+    struct list holds;   /* struct hold, pending ones, in the order they began */
+    struct list charged; /* the others whose attempts are not over */
     uint64_t model;
-    uint64_t serial;      /* of the attempt whose answer is believed */
+    uint64_t serial;      /* of the youngest attempt whose answer was heard */
     uint64_t trial;       /* the attempt that was sent although the bucket seemed too empty, 0 */
     int64_t trial_end_ns; /* a trial not ended by then is lost */
     int64_t sent_ns;      /* the last reservation */
@@ -109,7 +122,7 @@ void bucket_ramp(struct bucket *b, int64_t ramp_ns, int64_t now_ns);
 
 /* What the answer of the attempt said about each gauge; `limit` -1 where it said nothing. */
 void bucket_correct(struct bucket *b, const struct attempt *attempt,
-                    const struct limit_reading readings[COST_COUNT]);
+                    const struct limit_reading readings[COST_COUNT], int64_t now_ns);
 
 /* Whether a reading makes sense; only then it is one. */
 bool reading_known(const struct limit_reading *reading);

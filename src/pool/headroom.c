@@ -268,14 +268,15 @@ static void vote(struct bucket *org, const struct bucket *project, const struct 
     }
 }
 
-static void correct(struct bucket *b, const struct attempt *attempt, const struct told *told)
+static void correct(struct bucket *b, const struct attempt *attempt, const struct told *told,
+                    int64_t now_ns)
 {
     if (b)
-        bucket_correct(b, attempt, told->readings);
+        bucket_correct(b, attempt, told->readings, now_ns);
 }
 
 static void hear_plain(struct pool *pool, struct attempt *attempt, uint64_t model,
-                       const struct told *told)
+                       const struct told *told, int64_t now_ns)
 {
     struct key *key = pool_key(pool, attempt->key);
     struct bucket *project = find_or_add(pool, key, model, LEVEL_PROJECT);
@@ -285,20 +286,20 @@ static void hear_plain(struct pool *pool, struct attempt *attempt, uint64_t mode
         org = find_or_add(pool, key, model, LEVEL_ORG);
     if (org && project && attempt->serial > org->serial)
         vote(org, project, attempt, told);
-    correct(org, attempt, told);
-    correct(project, attempt, told);
+    correct(org, attempt, told, now_ns);
+    correct(project, attempt, told, now_ns);
 }
 
 static void hear_both(struct pool *pool, struct attempt *attempt, uint64_t model,
-                      const struct told *plain, const struct told *own)
+                      const struct told *plain, const struct told *own, int64_t now_ns)
 {
     struct key *key = pool_key(pool, attempt->key);
     struct bucket *org = find_or_add(pool, key, model, LEVEL_ORG);
 
     if (org)
         org->votes = HEADROOM_VOTES_MAX; /* that is certain */
-    correct(org, attempt, plain);
-    correct(find_or_add(pool, key, model, LEVEL_PROJECT), attempt, own);
+    correct(org, attempt, plain, now_ns);
+    correct(find_or_add(pool, key, model, LEVEL_PROJECT), attempt, own, now_ns);
 }
 
 void headroom_report(struct pool *pool, struct attempt *attempt, const struct route *route,
@@ -307,14 +308,13 @@ void headroom_report(struct pool *pool, struct attempt *attempt, const struct ro
     struct told plain = read_report(report, reading_of[0], attempt->costs);
     struct told own = read_report(report, reading_of[1], attempt->costs);
 
-    (void)now_ns;
     attempt->told = true;
     attempt->explained = plain.empty || own.empty;
     attempt->project_explained = own.empty && !plain.empty;
     if (own.any)
-        hear_both(pool, attempt, route->model, &plain, &own);
+        hear_both(pool, attempt, route->model, &plain, &own, now_ns);
     else if (plain.any)
-        hear_plain(pool, attempt, route->model, &plain);
+        hear_plain(pool, attempt, route->model, &plain, now_ns);
 }
 
 /* ---- recovery ---- */

@@ -105,8 +105,9 @@ enum cost { COST_REQUESTS, COST_TOKENS, COST_IMAGES, COST_COUNT };
 /* A reservation in a bucket (pool/bucket.h). */
 struct hold {
     struct list link;
-    struct bucket *bucket; /* NULL: none */
-    bool pending;          /* no answer that was heard contains it */
+    struct bucket *bucket;            /* NULL: none */
+    bool pending;                     /* not charged yet: it may not have reached the service */
+    int64_t ended_before[COST_COUNT]; /* gauge.ended when it began */
 };
 
 /* The attempt in flight. */

@@ -72,12 +72,12 @@
     MOVES(FAILURE_QUOTA, where, to, PROBE_LIVE, MINUTES(10), MINUTES(60), .blame_on_second = false)
 #define OVERLOADED                                                                                 \
     MOVES(FAILURE_OVERLOADED, SCOPE_SERVICE_MODEL, HOP_ANY, PROBE_TIME, SECONDS(1), SECONDS(5),    \
-          .max_hops = 2)
+          .max_hops = 5)
 #define BROKEN(why, where, ran)                                                                    \
-    MOVES(why, where, HOP_ANY, PROBE_TIME, SECONDS(1), SECONDS(30), .blame_on_second = true,       \
+    MOVES(why, where, HOP_ANY, PROBE_TIME, SECONDS(1), SECONDS(5), .blame_on_second = true,        \
           .maybe_ran = ran)
 #define EDGE_TIMEOUT                                                                               \
-    MOVES(FAILURE_TIMEOUT, SCOPE_SERVICE_MODEL, HOP_ANY, PROBE_TIME, SECONDS(1), SECONDS(30),      \
+    MOVES(FAILURE_TIMEOUT, SCOPE_SERVICE_MODEL, HOP_ANY, PROBE_TIME, SECONDS(1), SECONDS(5),       \
           .blame_on_second = true, .maybe_ran = true, .max_hops = 1)
 
 /* clang-format off */

@@ -129,10 +129,11 @@ void breaker_prolong(struct breaker *b, const struct verdict *verdict,
 
 void breaker_suspect(struct breaker *b, uint64_t key, enum failure failure, int64_t now_ns)
 {
+    if (!b->witness)
+        b->since_ns = now_ns;
     b->suspect = key;
     b->witness = true;
     b->reason = (uint8_t)failure;
-    b->since_ns = now_ns;
     b->due_ns = now_ns + BREAKER_SUSPICION_NS;
 }
 

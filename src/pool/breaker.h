@@ -44,6 +44,11 @@ struct node;
 /* How long one key's failure is remembered, waiting for a second key to fail the same way. */
 #define BREAKER_SUSPICION_NS (10 * INT64_C(1000000000))
 
+/* … and how old the suspicion must be, with nobody served meanwhile, before that opens the breaker.
+ * Of a busy service that fails one in ten, two failures in a row come every second minute; a
+ * quarter of a second without any success never does. */
+#define BREAKER_SECOND_NS INT64_C(250000000)
+
 /* Where a breaker stands: `detail` is the model's hash or the family, 0 where the scope has none. */
 struct place {
     struct node *node;

@@ -14,7 +14,7 @@
  *
  * When no key is left there are three ends. What clears up by itself within moments (the service
  * may recover, another request is just trying a half-open key) is waited for, PLAN_PATIENCE_NS in
- * all. What time heals later becomes a 429 with the truth in retry_after_s. The rest is a 503 that
+ * all, or max_wait_ns where that is longer. What time heals later becomes a 429 with the truth in retry_after_s. The rest is a 503 that
  * asks nobody to come back. A kept upstream answer goes first where it tells more (rank_of).
  */
 #include "pool/plan.h"
@@ -25,11 +25,19 @@
 #include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/queue.h"
+#include "pool/ramp.h"
 #include "pool/report.h"
 #include "pool/select.h"
 
 #define NS_PER_S          INT64_C(1000000000)
 #define RETRY_AFTER_MAX_S 60
+
+/* How often a plan looks whether the retry budget has anything for it. */
+#define BUDGET_LOOK_NS INT64_C(250000000)
+
+/* Service failures after which the caller's own retries would only add to the trouble: as many as
+ * an official SDK makes. */
+#define TRIED_ENOUGH 3
 
 /* A trail this long has tried a million keys; more is a caller's loop. */
 #define TRAIL_MAX (1u << 20)
@@ -179,9 +187,14 @@ static bool service_used_up(const struct plan *plan)
     return plan->service_failures >= PLAN_SERVICE_ATTEMPTS;
 }
 
+static bool tried_enough(const struct plan *plan)
+{
+    return plan->service_failures >= TRIED_ENOUGH;
+}
+
 static void return_kept(struct plan *plan)
 {
-    decide(plan, PLAN_RETURN_KEPT, plan->kept_rank != RANK_RATE && service_used_up(plan));
+    decide(plan, PLAN_RETURN_KEPT, plan->kept_rank != RANK_RATE && tried_enough(plan));
     plan->ending.failure = plan->kept_failure;
 }
 
@@ -192,7 +205,7 @@ static void stop(struct plan *plan, enum failure failure, bool should_not_retry)
         return_kept(plan);
     else
         give_up(plan, plan->unreachable ? 502 : 503, failure,
-                should_not_retry || service_used_up(plan));
+                should_not_retry || tried_enough(plan));
 }
 
 static int retry_after_s(int64_t wait_ns)
@@ -233,6 +246,13 @@ static void wait_until(struct plan *plan, int64_t until_ns, struct plan_step *re
     plan->told_ns = ret_step->until_ns;
 }
 
+static int64_t patience_ns(const struct plan *plan)
+{
+    int64_t wait_ns = plan->pool->options.max_wait_ns;
+
+    return wait_ns > PLAN_PATIENCE_NS ? wait_ns : PLAN_PATIENCE_NS;
+}
+
 /* Whether what stands in the way is worth standing in line for, and until when. */
 static bool worth_waiting(struct plan *plan, const struct outlook *outlook, int64_t now_ns,
                           int64_t *ret_until_ns)
@@ -242,7 +262,7 @@ static bool worth_waiting(struct plan *plan, const struct outlook *outlook, int6
     if (!outlook->in_use && outlook->service_ns < 0)
         return false;
     if (plan->patience_ns < 0)
-        plan->patience_ns = now_ns + PLAN_PATIENCE_NS;
+        plan->patience_ns = now_ns + patience_ns(plan);
     recovers = outlook->service_ns >= 0 && outlook->service_ns <= plan->patience_ns;
     *ret_until_ns = recovers ? outlook->service_ns : plan->patience_ns;
     return (recovers || outlook->in_use) && now_ns < plan->patience_ns;
@@ -302,6 +322,7 @@ static bool wait_in_front(struct plan *plan, int64_t until_ns, double pace_per_s
         until_ns = now_ns + QUEUE_GAP_NS;
     plan->queue->room_ns = known ? until_ns : now_ns + QUEUE_LOOK_NS;
     plan->queue->pace_ns = pace_per_s > 0 ? (int64_t)(1e9 / pace_per_s) : 0;
+    plan->queue->ramping = false;
     wait_until(plan, sooner(until_ns, end_ns), ret_step);
     return true;
 }
@@ -417,6 +438,7 @@ static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_s
     plan->proven = false;
     plan->patience_ns = -1;
     plan->current = key;
+    ramp_sent(pool_key(plan->pool, key)->service, now_ns);
     report_begin(plan->pool, key, &plan->route, now_ns, &plan->flight);
     *ret_step = (struct plan_step){.action = PLAN_SEND, .key = key};
 }
@@ -429,6 +451,31 @@ static enum choice look_for_key(struct plan *plan, int64_t now_ns, struct pick *
     return select_key(plan->pool, &plan->route, plan->stay, now_ns, ret_pick);
 }
 
+/* A ramp grows steeper while the line stands: whoever was told a time by its old pace asks again. */
+static void speed_up(struct plan *plan, int64_t gap_ns)
+{
+    struct queue *queue = plan->queue;
+
+    if (!queue || !queue->ramping || gap_ns * 2 > queue->pace_ns)
+        return;
+    queue->pace_ns = gap_ns;
+    queue->ramping = gap_ns > 0;
+    plan->pool->epoch++;
+}
+
+/* The key is ready; its service may be just coming back. Who cannot wait goes all the same. */
+static void send_in_turn(struct plan *plan, key_id key, int64_t now_ns, struct plan_step *ret_step)
+{
+    int64_t gap_ns, ready_ns;
+
+    ready_ns = ramp_ready_ns(pool_key(plan->pool, key)->service, now_ns, &gap_ns);
+    speed_up(plan, gap_ns);
+    if (ready_ns > now_ns && wait_in_front(plan, ready_ns, 1e9 / (double)gap_ns, now_ns, ret_step))
+        plan->queue->ramping = true;
+    else
+        send_on(plan, key, now_ns, ret_step);
+}
+
 static void choose(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 {
     struct pick pick;
@@ -437,11 +484,35 @@ static void choose(struct plan *plan, int64_t now_ns, struct plan_step *ret_step
     if (choice == CHOICE_NONE && forgive(plan, now_ns))
         choice = look_for_key(plan, now_ns, &pick);
     switch (choice) {
-    case CHOICE_KEY: send_on(plan, pick.key, now_ns, ret_step); break;
+    case CHOICE_KEY: send_in_turn(plan, pick.key, now_ns, ret_step); break;
     case CHOICE_PROOF: wait_until(plan, pick.until_ns, ret_step); break;
     case CHOICE_FULL: no_room(plan, &pick, now_ns, ret_step); break;
     case CHOICE_NONE: no_key(plan, now_ns, ret_step); break;
     }
+}
+
+/* A retry for the service's sake has its price in the retry budget. Where waiting is allowed, who
+ * cannot pay waits until somebody can: that spares the service as well as failing would. False:
+ * not now, `*ret_step` says what instead. */
+static bool pay(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
+{
+    struct pool *pool = plan->pool;
+
+    if (!plan->unpaid)
+        return true;
+    budget_requests(&pool->budget, fast_count(pool), now_ns);
+    plan->unpaid = !budget_retry(&pool->budget, &pool->options, now_ns);
+    if (!plan->unpaid)
+        return true;
+    if (plan->patience_ns < 0)
+        plan->patience_ns = now_ns + pool->options.max_wait_ns;
+    if (now_ns + BUDGET_LOOK_NS < sooner(plan->patience_ns, plan->deadline_ns)) {
+        wait_until(plan, now_ns + BUDGET_LOOK_NS, ret_step);
+        return false;
+    }
+    stop(plan, plan->last_failure, true);
+    *ret_step = plan->ending;
+    return false;
 }
 
 /* Chooses if it is its turn, stands in line if not. */
@@ -473,7 +544,7 @@ void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
         *ret_step = plan->ending;
     else if (now_ns < plan->not_before_ns)
         wait_until(plan, plan->not_before_ns, ret_step);
-    else
+    else if (pay(plan, now_ns, ret_step))
         take_turn(plan, now_ns, ret_step);
 }
 
@@ -577,9 +648,7 @@ static bool try_on(struct plan *plan, const struct verdict *verdict, int64_t now
         return false;
     if (!service)
         return true;
-    budget_requests(&plan->pool->budget, fast_count(plan->pool), now_ns);
-    if (!budget_retry(&plan->pool->budget, &plan->pool->options, now_ns))
-        return false;
+    plan->unpaid = true;
     plan->not_before_ns += same ? own_wait(plan, verdict) : backoff(plan);
     return plan->not_before_ns - now_ns <= PLAN_PATIENCE_NS &&
            plan->not_before_ns < plan->deadline_ns;

@@ -22,7 +22,7 @@ void pool_options_init(struct pool_options *options)
         .lease_ns = INT64_C(600) * 1000000000,
         .max_wait_ns = INT64_C(20) * 1000000000,
         .queue_max = 1024,
-        .retry_percent = 10,
+        .retry_percent = 20,
         .retry_floor = 10,
         .ramp_ns = INT64_C(5) * 1000000000,
     };

@@ -74,7 +74,7 @@ struct pool_options {
 #define RETRY_WINDOW_NS (INT64_C(10) * 1000000000)
 
 /* Sensible values: primary-first, fallback and rotation on, seed 1, 300 ms proof, 600 s lease;
- * 20 s and 1024 waiting; 10 % and at least 10 retries; no affinity, no probes; 5 s ramp. */
+ * 20 s and 1024 waiting; 20 % and at least 10 retries; no affinity, no probes; 5 s ramp. */
 void pool_options_init(struct pool_options *options);
 
 /* One key as configured. Strings are copied. The primary is the first of the array. */

@@ -38,6 +38,7 @@ struct queue {
     uint32_t count;
     int64_t room_ns; /* when the first in line will have room, as was last seen */
     int64_t pace_ns; /* time between two */
+    bool ramping;    /* that is the distance of a service's ramp (ramp.h) */
 };
 
 /* The line for this kind of request, or NULL while there is none. */

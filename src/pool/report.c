@@ -3,6 +3,7 @@
 #include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/probe.h"
+#include "pool/ramp.h"
 
 /* A model or family nobody asks for any more must not be remembered for ever: a half-open breaker
  * with a detail is forgotten after so long without a taker. */
@@ -173,10 +174,27 @@ static void return_lost_leases(struct pool *pool, struct attempt *attempt)
     attempt->leases = 0; /* the rest vanished with their breakers */
 }
 
-static bool is_limit(const struct breaker *b)
+/* What recovers without the headers having told how fast it may be used. A rate limit is none of
+ * these: where a bucket is known, its headroom sets the pace, and a ramp would only leave what
+ * refills meanwhile unused. */
+static bool needs_ramp(const struct breaker *b)
 {
-    return b->reason == FAILURE_RATE || b->reason == FAILURE_SLOW_DOWN ||
-           b->reason == FAILURE_QUOTA;
+    return b->reason == FAILURE_SLOW_DOWN || b->reason == FAILURE_QUOTA;
+}
+
+/* Whether the service was in trouble, and not merely failing twice by chance: it said so, or it
+ * failed the first who tried it again. */
+static bool was_serious(const struct breaker *b)
+{
+    return scope_is_wide(b->place.scope) && (b->reason == FAILURE_OVERLOADED || b->exponent > 0);
+}
+
+static void ramp_up(struct pool *pool, const struct breaker *b, struct key *key, int64_t now_ns)
+{
+    if (needs_ramp(b))
+        headroom_ramp(pool, key, b->place.scope, b->place.detail, now_ns);
+    if (was_serious(b) && pool->options.ramp_ns > 0)
+        ramp_begin(key->service, now_ns);
 }
 
 static void hear_success(struct pool *pool, struct breaker *b, struct attempt *attempt,
@@ -194,8 +212,7 @@ static void hear_success(struct pool *pool, struct breaker *b, struct attempt *a
         return; /* older than the failure: proves nothing about what came after */
     if (b->lease == attempt->serial)
         attempt->leases--;
-    if (is_limit(b))
-        headroom_ramp(pool, pool_key(pool, attempt->key), b->place.scope, b->place.detail, now_ns);
+    ramp_up(pool, b, pool_key(pool, attempt->key), now_ns);
     circuit_close(pool, b);
 }
 
@@ -226,10 +243,15 @@ static void fail_closed(struct pool *pool, struct breaker *b, struct attempt *at
 {
     uint64_t key = pool_key(pool, attempt->key)->identity;
 
-    if (verdict->blame_on_second && !breaker_is_second(b, key, verdict->failure, now_ns)) {
-        breaker_suspect(b, key, verdict->failure, now_ns);
-        circuits_schedule(&pool->circuits, b);
-        return;
+    if (verdict->blame_on_second) {
+        bool second = breaker_is_second(b, key, verdict->failure, now_ns);
+        if (second && now_ns - b->since_ns < BREAKER_SECOND_NS)
+            return;
+        if (!second) {
+            breaker_suspect(b, key, verdict->failure, now_ns);
+            circuits_schedule(&pool->circuits, b);
+            return;
+        }
     }
     breaker_open(b, verdict, evidence, breaker_wait(verdict, 0, &pool->rng), now_ns);
     circuit_opened(pool, b);

@@ -41,6 +41,9 @@ struct service {
     struct node node;
     struct notes notes;
     uint32_t index;
+    bool ramping;    /* its trouble has ended: traffic comes back by and by (ramp.h) */
+    int64_t ramp_ns; /* since then */
+    int64_t sent_ns; /* the last request of the ramp */
     struct service *next;
 };
 

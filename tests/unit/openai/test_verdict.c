@@ -88,17 +88,16 @@ static struct verdict judge_body(int status, const char *body)
           .probe = PROBE_LIVE, .base_ns = S, .cap_ns = 60 * S
 #define BUSY                                                                                       \
     NEXT, .scope = SCOPE_SERVICE_MODEL, .failure = FAILURE_OVERLOADED, .probe = PROBE_TIME,        \
-          .max_hops = 2, .base_ns = S, .cap_ns = 5 * S
+          .max_hops = 5, .base_ns = S, .cap_ns = 5 * S
 #define SERVICE_DOWN                                                                               \
     NEXT, .scope = SCOPE_SERVICE, .failure = FAILURE_SERVER, .probe = PROBE_TIME,                  \
-          .blame_on_second = true, .base_ns = S, .cap_ns = 30 * S
+          .blame_on_second = true, .base_ns = S, .cap_ns = 5 * S
 #define NET(why)                                                                                   \
     NEXT, .scope = SCOPE_SERVICE, .failure = why, .probe = PROBE_TIME, .blame_on_second = true,    \
-          .base_ns = S, .cap_ns = 30 * S
+          .base_ns = S, .cap_ns = 5 * S
 #define SLOW_EDGE                                                                                  \
     NEXT, .scope = SCOPE_SERVICE_MODEL, .failure = FAILURE_TIMEOUT, .probe = PROBE_TIME,           \
-          .blame_on_second = true, .maybe_ran = true, .max_hops = 1, .base_ns = S,                 \
-          .cap_ns = 30 * S
+          .blame_on_second = true, .maybe_ran = true, .max_hops = 1, .base_ns = S, .cap_ns = 5 * S
 #define WRONG_IP                                                                                   \
     NEXT, .scope = SCOPE_PROJECT, .failure = FAILURE_EGRESS_IP, .hop = HOP_OTHER_PROJECT,          \
           .probe = PROBE_FREE, DISABLED

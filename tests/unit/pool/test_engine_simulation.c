@@ -18,16 +18,17 @@
 
 #include "pool/state.h"
 
-#define KEYS       6
-#define PLANS      5
-#define STEPS      80
-#define CIRCUITS   256
-#define TRAIL      64
-#define SUSPICION  (10 * S)
-#define FORGET     (86400 * S)
-#define LEASE      (600 * S)
-#define PROOF_WAIT (300 * MS)
-#define NAME       48
+#define KEYS           6
+#define PLANS          5
+#define STEPS          80
+#define CIRCUITS       256
+#define TRAIL          64
+#define SUSPICION      (10 * S)
+#define SECOND_FAILURE (250 * MS)
+#define FORGET         (86400 * S)
+#define LEASE          (600 * S)
+#define PROOF_WAIT     (300 * MS)
+#define NAME           48
 
 struct mbreaker {
     bool used;
@@ -37,7 +38,7 @@ struct mbreaker {
     enum circuit state;
     enum failure reason;
     unsigned exponent;
-    int64_t due, opened;
+    int64_t due, opened, since;
     bool witness;
     int suspect; /* key, -1 = none */
     char suspect_project[NAME];
@@ -894,11 +895,13 @@ static void fail_with(struct world *w, struct mplan *p, const struct verdict *v)
             open_up(w, b, p, v, b->exponent + 1);
     } else if (v->blame_on_second &&
                !(b->witness && b->suspect != p->key && b->reason == v->failure)) {
+        if (!b->witness)
+            b->since = w->now;
         b->suspect = p->key;
         b->witness = true;
         b->reason = v->failure;
         b->due = w->now + SUSPICION;
-    } else {
+    } else if (!v->blame_on_second || w->now - b->since >= SECOND_FAILURE) {
         open_up(w, b, p, v, 0);
     }
 }
@@ -950,7 +953,7 @@ static void note_failure(struct world *w, struct mplan *p, const struct verdict 
         same += p->trail[i].failure == v->failure;
     p->service_failures += service;
     p->stay = v->reaction == REACT_SAME ? p->key : -1;
-    p->bound = (v->max_hops && same > v->max_hops) || (service && p->service_failures >= 3);
+    p->bound = (v->max_hops && same > v->max_hops) || (service && p->service_failures >= 6);
     p->final = (p->opaque && status) ||
                (v->maybe_ran && (p->opaque || !p->stateless || p->ran > 0)) ||
                v->reaction == REACT_RETURN;

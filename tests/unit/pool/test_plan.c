@@ -263,7 +263,7 @@ static void too_large_asks_each_bucket_once_and_cools_nothing(void **state)
     pool_free(pool);
 }
 
-static void service_failures_take_three_attempts_with_backoff(void **state)
+static void service_failures_take_six_attempts_with_backoff(void **state)
 {
     struct pool *pool = plain_pool(1);
     struct plan plan;
@@ -271,13 +271,13 @@ static void service_failures_take_three_attempts_with_backoff(void **state)
 
     (void)state;
     begin(&plan, pool, now);
-    for (int attempt = 1; attempt <= 3; attempt++) {
+    for (int attempt = 1; attempt <= PLAN_SERVICE_ATTEMPTS; attempt++) {
         assert_sends(&plan, now, 0);
         assert_int_equal(hear(&plan, server_error, 500, now), attempt == 1);
         before = now;
-        if (attempt < 3)
+        if (attempt < PLAN_SERVICE_ATTEMPTS)
             now = wait_of(&plan, now);
-        assert_true(now - before <= (attempt == 1 ? 500 : 1000) * MS);
+        assert_true(now - before <= (500 * MS << (attempt - 1)));
     }
     assert_int_equal(next(&plan, now).action, PLAN_RETURN_KEPT);
     assert_true(next(&plan, now).should_not_retry);
@@ -296,10 +296,10 @@ static void a_dead_network_ends_in_502(void **state)
     (void)state;
     refused.maybe_ran = false;
     begin(&plan, pool, now);
-    for (int attempt = 1; attempt <= 3; attempt++) {
+    for (int attempt = 1; attempt <= PLAN_SERVICE_ATTEMPTS; attempt++) {
         assert_sends(&plan, now, 0);
         assert_false(hear(&plan, refused, 0, now));
-        if (attempt < 3)
+        if (attempt < PLAN_SERVICE_ATTEMPTS)
             now = wait_of(&plan, now);
     }
     assert_int_equal(next(&plan, now).action, PLAN_GIVE_UP);
@@ -725,7 +725,7 @@ int main(void)
         cmocka_unit_test(another_model_is_another_bucket),
         cmocka_unit_test(quota_moves_to_another_organization),
         cmocka_unit_test(too_large_asks_each_bucket_once_and_cools_nothing),
-        cmocka_unit_test(service_failures_take_three_attempts_with_backoff),
+        cmocka_unit_test(service_failures_take_six_attempts_with_backoff),
         cmocka_unit_test(a_dead_network_ends_in_502),
         cmocka_unit_test(a_second_key_failing_the_same_way_blames_the_service),
         cmocka_unit_test(a_key_that_fails_alone_is_avoided_for_a_while),

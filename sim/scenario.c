@@ -153,7 +153,7 @@ static const struct scenario scenarios[] = {
         .overload = true,
         .world =
             {.orgs = 4, .projects = 1, .keys = 2, .org = {600, 0, 2000000}, .processing_ms = 600},
-        .traffic = {.phases = {{300 * SECOND, 80}},
+        .traffic = {.phases = {{600 * SECOND, 80}},
                     .tokens_min = 1000,
                     .tokens_max = 1000,
                     .patience_ns = PATIENCE},
@@ -168,7 +168,7 @@ static const struct scenario scenarios[] = {
                   .org = {600, 0, 2000000},
                   .refusals_count = true,
                   .processing_ms = 600},
-        .traffic = {.phases = {{300 * SECOND, 80}},
+        .traffic = {.phases = {{600 * SECOND, 80}},
                     .tokens_min = 1000,
                     .tokens_max = 1000,
                     .patience_ns = PATIENCE},

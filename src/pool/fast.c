@@ -215,7 +215,7 @@ static struct key *choose(struct pool_reader *reader, const struct route *route,
 static bool is_calm(const struct pool *pool, int64_t now_ns)
 {
     return !TALLY(&pool->pending) && !TALLY(&pool->waiting) &&
-           TALLY(&pool->circuits.next_due_ns) > now_ns;
+           TALLY(&pool->circuits.next_due_ns) > now_ns && TALLY(&pool->ramp_end_ns) <= now_ns;
 }
 
 bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan_request *request,

@@ -193,8 +193,10 @@ static void ramp_up(struct pool *pool, const struct breaker *b, struct key *key,
 {
     if (needs_ramp(b))
         headroom_ramp(pool, key, b->place.scope, b->place.detail, now_ns);
-    if (was_serious(b) && pool->options.ramp_ns > 0)
+    if (was_serious(b) && pool->options.ramp_ns > 0) {
         ramp_begin(key->service, now_ns);
+        TALLY_SET(&pool->ramp_end_ns, now_ns + RAMP_STEPS * RAMP_STEP_NS);
+    }
 }
 
 static void hear_success(struct pool *pool, struct breaker *b, struct attempt *attempt,

@@ -87,8 +87,9 @@ struct pool {
     bool stragglers;      /* some of them may be free to go */
 
     struct readers readers;
-    uint32_t mode;    /* what `options` say to a choice without the lock (fast.c) */
-    uint32_t pending; /* it shall take the lock: something waits to be collected */
+    uint32_t mode;       /* what `options` say to a choice without the lock (fast.c) */
+    uint32_t pending;    /* it shall take the lock: something waits to be collected */
+    int64_t ramp_end_ns; /* … and until then for the ramp of some service (ramp.h) */
 
     struct rules rules;
     size_t turn;    /* weighted: the position whose turns these are, … */

@@ -330,6 +330,7 @@ static void change(struct stress *stress, struct rng *rng, unsigned i)
 {
     struct pool_options options = options_of(i & 1 ? STRATEGY_PRIMARY_FIRST : STRATEGY_ROUND_ROBIN);
 
+    options.ramp_ns = 0; /* while one lasts, everybody takes the lock */
     pthread_mutex_lock(&stress->ring.lock);
     if (rng_below(rng, 4) == 0)
         load_some(stress->ring.pool, rng);
@@ -361,6 +362,7 @@ static void threads_and_reloads_do_not_meet(void **state)
     uint64_t fast = 0;
 
     (void)state;
+    options.ramp_ns = 0;
     assert_int_equal(pool_new(&options, &stress.ring.pool), STATUS_OK);
     load_some(stress.ring.pool, &rng);
     for (unsigned i = 0; i < STRESS_THREADS; i++) {

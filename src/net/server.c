@@ -296,13 +296,35 @@ static void tell_drained_down(struct server *server)
     tell(server);
 }
 
+/* Counted before the question, so that two servers never both take the last place. */
+static bool count_connection(struct server *server)
+{
+    uint32_t *all = server->all_conns;
+
+    if (all && __atomic_add_fetch(all, 1, __ATOMIC_RELAXED) > server->limits.max_connections) {
+        (void)__atomic_sub_fetch(all, 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    if (!all && server->conn_count >= server->limits.max_connections)
+        return false;
+    server->conn_count++;
+    return true;
+}
+
+static void forget_connection(struct server *server)
+{
+    server->conn_count--;
+    if (server->all_conns)
+        (void)__atomic_sub_fetch(server->all_conns, 1, __ATOMIC_RELAXED);
+}
+
 static void conn_closed(struct conn *conn)
 {
     struct server_conn *s = of_conn(conn);
     struct server *server = s->server;
 
     list_remove(&s->node);
-    server->conn_count--;
+    forget_connection(server);
     http_reader_clear(&s->reader);
     buffer_wipe(&s->pipelined);
     free(s);
@@ -389,12 +411,13 @@ static void take_connection(struct listener *listener, int fd)
 {
     struct server *server = container_of(listener, struct server, listener);
 
-    if (server->conn_count >= server->limits.max_connections) {
+    if (!count_connection(server)) {
         close(fd);
         return;
     }
     struct server_conn *s = calloc(1, sizeof *s);
     if (!s) {
+        forget_connection(server);
         close(fd);
         return;
     }
@@ -404,11 +427,11 @@ static void take_connection(struct listener *listener, int fd)
     wheel_timer_init(&s->timer, timer_fired);
     wheel_timer_init(&s->stall, stall_fired);
     if (conn_accept(&s->conn, fd, server->tls) != STATUS_OK) {
+        forget_connection(server);
         free(s);
         return;
     }
     list_append(&server->conns, &s->node);
-    server->conn_count++;
     s->number = ++server->accepted;
     /* A connection that never says anything gets as long as a slow head does. */
     net_timer_start(server->loop, &s->timer, server->limits.head_timeout_ms);

@@ -62,7 +62,8 @@ struct server_limits {
                                      twice the time. 0 = it may take for ever */
     uint32_t body_rate_min;       /* bytes a second, on average, that a body must come with after a
                                      first body_timeout_ms. 0 = any trickle will do */
-    uint32_t max_connections;     /* further ones are accepted and closed at once */
+    uint32_t max_connections;     /* further ones are accepted and closed at once; of all servers
+                                     that share server.all_conns */
 };
 
 struct server {
@@ -76,6 +77,9 @@ struct server {
     int64_t date_s;
     struct list conns; /* every open server_conn */
     uint32_t conn_count;
+    /* Open connections of this server and those it shares the count with, which may run on other
+     * threads; only through __atomic builtins. NULL: not shared. */
+    uint32_t *all_conns;
     uint32_t request_count; /* requests begun and not ended */
     bool draining;
     uint64_t accepted;

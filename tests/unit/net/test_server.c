@@ -858,6 +858,23 @@ static void too_many_connections(void **state)
     end_free(four);
 }
 
+/* Two servers as two workers are: what one holds, the other may not have too. */
+static void connections_counted_together(void **state)
+{
+    (void)state;
+    uint32_t together = 1; /* another server's */
+    owner.server.all_conns = &together;
+    owner.server.limits.max_connections = 2;
+    struct end *one = client(), *two = end_new();
+    assert_int_equal(conn_adopt(&two->conn, connect_to(server_port(&owner.server)), NULL, NULL),
+                     STATUS_OK);
+    RUN_UNTIL(two->ended);
+    assert_int_equal(together, 2);
+    end_free(one);
+    RUN_UNTIL(together == 1);
+    end_free(two);
+}
+
 static void drains(void **state)
 {
     (void)state;
@@ -1123,6 +1140,7 @@ int main(void)
         test(a_client_that_reads_slowly_is_served),
         test(a_late_answer_is_not_timed),
         test(too_many_connections),
+        test(connections_counted_together),
         test(drains),
         test(drains_when_nobody_is_there),
         test(listens_again),

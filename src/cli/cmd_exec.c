@@ -168,8 +168,12 @@ static int spawn(struct exec *e, char **command)
     (void)posix_spawnattr_setsigmask(&attributes, &e->signals_before);
     (void)posix_spawnattr_setsigdefault(&attributes, &defaults);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    /* The command's limits are not ours to change. There is no attribute for them; nobody is served
+     * yet who would notice. */
+    struct process_limits ours = process_limits_set(&e->serving.limits_before);
     int error =
         posix_spawnp(&e->child, command[0], NULL, &attributes, command, e->child_environment);
+    (void)process_limits_set(&ours);
     (void)posix_spawnattr_destroy(&attributes);
     if (error == 0)
         return EXIT_OK;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/process.h"
 #include "settings/names.h"
 
 /* In the order of --help. A new subcommand is a line here and a file in meson.build. */
@@ -88,6 +89,8 @@ static bool asks_for_help(const struct command *command, char **arguments)
 
 int main(int argc, char **argv)
 {
+    if (!process_fill_standard_fds())
+        return EXIT_FAILED;
     if (argc < 2) {
         (void)help_overview(true);
         return EXIT_USAGE;

@@ -2,10 +2,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "settings/address.h"
 
 /* One line, the reason of a refusal. */
 static void print_reason(const struct buffer *reason)
@@ -23,13 +23,6 @@ static enum status read_settings(struct serving *s, char ***ret_rest, struct set
         (void)fprintf(stderr, "sparekey: settings: %s\n", status_text(status));
     settings_report_clear(&report);
     return status;
-}
-
-/* Cores would hold what the vault guards in its pages' copies on the wire. */
-static void forbid_cores(void)
-{
-    struct rlimit none = {0, 0};
-    (void)setrlimit(RLIMIT_CORE, &none);
 }
 
 static void explain_no_key(void)
@@ -66,7 +59,7 @@ static int check(struct serving *s)
 int serving_load(struct serving *s, char **arguments, char **environment, char ***ret_rest)
 {
     memset(s, 0, sizeof *s);
-    forbid_cores();
+    process_limits_take(&s->limits_before);
     s->sources = (struct settings_sources){
         .arguments = arguments,
         .environment = environment,
@@ -78,6 +71,7 @@ int serving_load(struct serving *s, char **arguments, char **environment, char *
     }
     if (read_settings(s, ret_rest, &s->settings) != STATUS_OK)
         return EXIT_USAGE;
+    s->started = settings_ref(s->settings);
     settings_wipe_environment(s->settings, environment);
     if (log_new(STDERR_FILENO, least_severity(s->settings), &s->log) != STATUS_OK)
         return EXIT_FAILED;
@@ -101,6 +95,39 @@ int serving_start(struct serving *s)
     return status == STATUS_OK ? EXIT_OK : EXIT_USAGE;
 }
 
+/* Whether the address that is served stays guarded under the new settings. */
+static bool stays_guarded(const struct serving *s, const struct settings *settings)
+{
+    return settings->client_token_count || listen_is_loopback(&s->started->listen);
+}
+
+static void warn_of_restart(struct serving *s, const struct settings *settings)
+{
+    struct buffer names = {0};
+
+    if (settings_fixed_changes(s->started, settings, &names) == STATUS_OK && names.len)
+        log_line(s->log, LOG_SEVERITY_WARN, "restart_needed",
+                 "changed, but only a restart applies it: %.*s", (int)names.len, names.data);
+    buffer_clear(&names);
+}
+
+static void swap_in(struct serving *s, struct settings *settings)
+{
+    struct buffer reason = {0};
+
+    if (gateway_reload(s->gateway, settings, &reason) != STATUS_OK) {
+        log_line(s->log, LOG_SEVERITY_ERROR, "reload_refused", "%.*s; the old settings stay",
+                 (int)reason.len, reason.len ? reason.data : "");
+    } else {
+        settings_unref(s->settings);
+        s->settings = settings_ref(settings);
+        log_set_least(s->log, least_severity(settings));
+        warn_of_restart(s, settings);
+        log_line(s->log, LOG_SEVERITY_INFO, "reloaded", "%zu keys", settings->key_count);
+    }
+    buffer_clear(&reason);
+}
+
 void serving_reload(struct serving *s)
 {
     struct settings *settings = NULL;
@@ -114,14 +141,13 @@ void serving_reload(struct serving *s)
     if (settings->key_count == 0) {
         log_line(s->log, LOG_SEVERITY_ERROR, "reload_refused",
                  "the new settings have no key; the old ones stay");
-    } else if (gateway_reload(s->gateway, settings) != STATUS_OK) {
+    } else if (!stays_guarded(s, settings)) {
         log_line(s->log, LOG_SEVERITY_ERROR, "reload_refused",
-                 "out of memory; the old settings stay");
+                 "without client tokens the public address %s would be open to anyone; the old "
+                 "settings stay",
+                 s->started->listen.host);
     } else {
-        settings_unref(s->settings);
-        s->settings = settings_ref(settings);
-        log_set_least(s->log, least_severity(settings));
-        log_line(s->log, LOG_SEVERITY_INFO, "reloaded", "%zu keys", settings->key_count);
+        swap_in(s, settings);
     }
     settings_unref(settings);
 }
@@ -130,6 +156,7 @@ void serving_fini(struct serving *s)
 {
     gateway_free(s->gateway);
     settings_unref(s->settings);
+    settings_unref(s->started);
     log_free(s->log);
     vault_free(s->vault);
     memset(s, 0, sizeof *s);

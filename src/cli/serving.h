@@ -2,6 +2,7 @@
 #ifndef SPAREKEY_CLI_SERVING_H
 #define SPAREKEY_CLI_SERVING_H
 
+#include "cli/process.h"
 #include "gateway/gateway.h"
 #include "observe/log.h"
 #include "settings/settings.h"
@@ -12,10 +13,12 @@ extern "C" {
 
 struct serving {
     struct vault *vault;
-    struct settings *settings;
+    struct settings *settings; /* in force */
+    struct settings *started;  /* at the start: what only a restart changes is still theirs */
     struct log *log;
     struct gateway *gateway;
     struct settings_sources sources;
+    struct process_limits limits_before; /* this process was given */
 };
 
 /* Reads the settings of the process (command line, `environment`, working directory), prints what

@@ -11,6 +11,8 @@
 
 #include "gateway/worker.h"
 
+enum { REASON_MAX = 1024 };
+
 struct gateway {
     struct shared shared;
     struct settings *settings;
@@ -116,7 +118,7 @@ static void explain_listen(const struct settings *settings, enum status status,
                                                 "another with SPAREKEY_LISTEN or --listen"
                       : status == STATUS_INVALID ? "this machine has no such address"
                                                  : strerror(errno);
-    if (buffer_printf(reason, 1024, "cannot listen on %s port %u: %s", settings->listen.host,
+    if (buffer_printf(reason, REASON_MAX, "cannot listen on %s port %u: %s", settings->listen.host,
                       settings->listen.port, why) != STATUS_OK)
         reason->len = 0;
 }
@@ -149,9 +151,22 @@ static enum status open_workers(struct gateway *g, struct buffer *reason)
     return STATUS_OK;
 }
 
+static void warn_of_few_files(const struct gateway *g)
+{
+    uint32_t most = worker_connections_max(g->settings);
+
+    if (most < g->settings->max_connections)
+        log_line(g->shared.log, LOG_SEVERITY_WARN, "few_open_files",
+                 "the limit of open files (ulimit -n) allows %u connections of clients, fewer than "
+                 "the %u of SPAREKEY_MAX_CONNECTIONS",
+                 most, g->settings->max_connections);
+}
+
 enum status gateway_start(struct gateway *g, struct buffer *reason)
 {
     enum status status = open_workers(g, reason);
+
+    warn_of_few_files(g);
 
     __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
     if (status == STATUS_OK)
@@ -159,7 +174,8 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
     for (unsigned i = 0; i < g->worker_count && status == STATUS_OK; i++)
         status = worker_start(&g->workers[i]);
     if (status != STATUS_OK && reason->len == 0)
-        (void)!buffer_printf(reason, 1024, "cannot start the workers: %s", status_text(status));
+        (void)!buffer_printf(reason, REASON_MAX, "cannot start the workers: %s",
+                             status_text(status));
     return status;
 }
 
@@ -181,11 +197,28 @@ void gateway_url(const struct gateway *g, char *out, size_t size)
                    v6 ? "]" : "", g->port);
 }
 
-enum status gateway_reload(struct gateway *g, struct settings *settings)
+static void explain_reload(enum status status, struct buffer *reason)
 {
-    enum status status = keyring_load(g->shared.keyring, settings, now_ns());
-    if (status != STATUS_OK)
+    if (reason->len)
+        return;
+    if (status == STATUS_LIMIT)
+        (void)!buffer_printf(reason, REASON_MAX,
+                             "more than %d different base URLs since the start; restart to forget "
+                             "those that are no longer used",
+                             KEYRING_SERVICES_MAX);
+    else
+        (void)!buffer_printf(reason, REASON_MAX, "%s", status_text(status));
+}
+
+enum status gateway_reload(struct gateway *g, struct settings *settings, struct buffer *reason)
+{
+    enum status status = check_ca_file(settings, reason);
+    if (status == STATUS_OK)
+        status = keyring_load(g->shared.keyring, settings, now_ns());
+    if (status != STATUS_OK) {
+        explain_reload(status, reason);
         return status;
+    }
     settings_unref(g->settings);
     g->settings = settings_ref(settings);
     for (unsigned i = 0; i < g->worker_count; i++)

@@ -41,10 +41,12 @@ uint16_t gateway_port(const struct gateway *gateway);
 /* "http://127.0.0.1:7539/v1", as clients should write it. */
 void gateway_url(const struct gateway *gateway, char *out, size_t size);
 
-/* Swaps in new settings: keys, strategy, timeouts, tokens, upstream. Requests under way keep the
- * old ones. Address and number of workers stay. On failure everything is as before. */
+/* Swaps in new settings: keys, strategy, timeouts, tokens, upstream, trusted certificates. Requests
+ * under way keep the old ones. Address and number of workers stay. On failure everything is as
+ * before and `reason` says why in one line. */
 NODISCARD
-enum status gateway_reload(struct gateway *gateway, struct settings *settings);
+enum status gateway_reload(struct gateway *gateway, struct settings *settings,
+                           struct buffer *reason);
 
 /* Begins to drain: no new connections, requests in progress finish within the drain timeout, the
  * rest is cut. Returns at once; gateway_done_fd becomes readable when all workers have ended. */

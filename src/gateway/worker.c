@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "gateway/exchange.h"
 #include "gateway/prober.h"
@@ -64,6 +65,19 @@ struct upstream *worker_upstream(struct worker *w, uint32_t service)
  * Without it a byte a minute holds a connection, and what it has sent so far, for ever. */
 #define BODY_RATE_MIN 4096
 
+/* Clients may have two of three open files: a client whose request is served needs a second one,
+ * upstream, while many clients are idle. Out of files, a request under way could only fail. */
+uint32_t worker_connections_max(const struct settings *settings)
+{
+    struct rlimit files;
+    uint64_t room;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+        return settings->max_connections;
+    room = files.rlim_cur / 3 * 2;
+    return room < settings->max_connections ? (uint32_t)room : settings->max_connections;
+}
+
 static struct server_limits limits_from(const struct settings *settings)
 {
     return (struct server_limits){
@@ -72,16 +86,37 @@ static struct server_limits limits_from(const struct settings *settings)
         .write_timeout_ms = settings->client_timeout_ms,
         .keepalive_timeout_ms = settings->keepalive_ms,
         .body_rate_min = BODY_RATE_MIN,
-        .max_connections = settings->max_connections,
+        .max_connections = worker_connections_max(settings),
     };
+}
+
+/* The file may hold other certificates under the same name, so a context that reads one is always
+ * made anew. One that cannot be made leaves the old one, with the reason logged. */
+static void renew_tls(struct worker *w)
+{
+    struct tls_context *before = w->tls;
+
+    w->tls = NULL;
+    if (!upstream_tls(w)) {
+        w->tls = before;
+        return;
+    }
+    for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
+        if (w->upstreams[i] && w->upstreams[i]->tls)
+            upstream_trust(w->upstreams[i], w->tls);
+    }
+    tls_context_free(before);
 }
 
 static void swap_settings(struct worker *w, struct settings *settings)
 {
     struct upstream_timeouts timeouts = timeouts_from(settings);
+    bool reads_file = w->settings->ca_file || settings->ca_file;
 
     settings_unref(w->settings);
     w->settings = settings;
+    if (w->tls && reads_file)
+        renew_tls(w);
     w->server.limits = limits_from(settings);
     for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
         if (w->upstreams[i])
@@ -231,6 +266,7 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
     pthread_mutex_init(&w->mail_lock, NULL);
     server_init(&w->server, &w->loop, &router_ops, &limits, NULL, w);
     w->server.drained_down = all_drained;
+    w->server.all_conns = &shared->connections;
     status = server_listen(&w->server, settings->listen.host, port);
     if (status != STATUS_OK)
         worker_fini(w);

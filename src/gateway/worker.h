@@ -28,7 +28,8 @@ struct shared {
     char via[32]; /* our name in Via: "sparekey-1a2b3c4d" */
     /* Only through __atomic builtins: */
     bool draining;
-    uint32_t waiting; /* exchanges waiting for a change of the pool, all workers */
+    uint32_t connections; /* of clients, all workers */
+    uint32_t waiting;     /* exchanges waiting for a change of the pool, all workers */
     uint64_t request_ids;
 };
 
@@ -78,6 +79,9 @@ void worker_configure(struct worker *worker, struct settings *settings);
 void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);
 void worker_wake(struct worker *worker); /* the pool has changed */
+
+/* SPAREKEY_MAX_CONNECTIONS, or fewer when the limit of open files allows no more. */
+uint32_t worker_connections_max(const struct settings *settings);
 
 /* The worker's connections to a service; NULL when they cannot be made, with the reason logged. */
 struct upstream *worker_upstream(struct worker *worker, uint32_t service);

@@ -24,6 +24,7 @@ struct upstream_conn {
     struct list node;
     struct wheel_timer timer; /* first byte, then idle gaps; ignored while idle */
     int64_t idle_since_ns;
+    uint32_t trust;   /* of the upstream when this was dialled */
     size_t part_sent; /* bytes of parts[part_index] handed to the socket */
     uint8_t part_index;
     bool served;    /* has answered a request before */
@@ -224,7 +225,8 @@ static const struct http_reader_ops reader_ops = {on_head, on_body, on_complete}
 static void finish_call(struct upstream_conn *uc, bool keep)
 {
     keep = keep && uc->keep && all_sent(uc) && conn_queued(&uc->conn) == 0 &&
-           uc->conn.state == CONN_OPEN && !uc->upstream->stopping;
+           uc->conn.state == CONN_OPEN && !uc->upstream->stopping &&
+           uc->trust == uc->upstream->trust;
     struct upstream_call *call = detach(uc);
 
     if (keep) {
@@ -370,6 +372,7 @@ static enum status dial_for(struct upstream *u, struct upstream_call *call)
     list_init(&uc->node);
     attach(uc, call);
     u->dialled++;
+    uc->trust = u->trust;
     conn_dial(&uc->conn, u->host, u->port, u->tls, u->timeouts.connect_ms);
     return STATUS_OK;
 }
@@ -452,13 +455,24 @@ enum status upstream_init(struct upstream *u, struct net_loop *loop, const char 
     return STATUS_OK;
 }
 
+static void close_all_idle(struct upstream *u)
+{
+    while (!list_empty(&u->idle))
+        close_idle(container_of(u->idle.next, struct upstream_conn, node));
+}
+
+void upstream_trust(struct upstream *u, struct tls_context *tls)
+{
+    u->tls = tls;
+    u->trust++;
+    close_all_idle(u);
+}
+
 void upstream_stop(struct upstream *u)
 {
     u->stopping = true;
     net_timer_stop(u->loop, &u->sweep);
-    while (!list_empty(&u->idle))
-        close_conn(container_of(u->idle.next, struct upstream_conn, node));
-    u->idle_count = 0;
+    close_all_idle(u);
 }
 
 void upstream_fini(struct upstream *u)

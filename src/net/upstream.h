@@ -68,6 +68,7 @@ struct upstream {
     struct list busy;
     struct wheel_timer sweep; /* closes connections that idled too long */
     bool stopping;
+    uint32_t trust; /* counts upstream_trust: connections made before are not reused */
     uint32_t idle_count, busy_count;
     uint32_t conn_count;                /* all, closing ones too: upstream_fini waits for 0 */
     uint64_t dialled, reused, replayed; /* counters for tests and metrics */
@@ -79,6 +80,10 @@ NODISCARD
 enum status upstream_init(struct upstream *upstream, struct net_loop *loop, const char *host,
                           uint16_t port, struct tls_context *tls,
                           const struct upstream_timeouts *timeouts);
+
+/* Another TLS context from now on (borrowed). Calls in progress finish under the old one; what was
+ * verified by it is not reused. */
+void upstream_trust(struct upstream *upstream, struct tls_context *tls);
 
 /* Closes idle connections now; busy ones close when their call ends, and are not reused. */
 void upstream_stop(struct upstream *upstream);

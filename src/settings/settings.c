@@ -5,6 +5,7 @@
 
 #include "settings/address.h"
 #include "settings/loading.h"
+#include "settings/value.h"
 
 struct settings *settings_ref(struct settings *settings)
 {
@@ -53,6 +54,34 @@ bool settings_servable(const struct settings *settings, struct buffer *out)
         "or listen on 127.0.0.1",
         settings->listen.host);
     return false;
+}
+
+static enum status append_if_changed(const struct option *option, const struct settings *a,
+                                     const struct settings *b, struct buffer *out)
+{
+    enum { NAMES_MAX = 1024 };
+    struct buffer before = {0}, after = {0};
+
+    enum status status = value_format(option, a, &before);
+    if (status == STATUS_OK)
+        status = value_format(option, b, &after);
+    if (status == STATUS_OK && !slice_eq(buffer_slice(&before), buffer_slice(&after)))
+        status = buffer_printf(out, NAMES_MAX, "%s%s", out->len ? ", " : "", option->name);
+    buffer_clear(&before);
+    buffer_clear(&after);
+    return status;
+}
+
+enum status settings_fixed_changes(const struct settings *running, const struct settings *next,
+                                   struct buffer *out)
+{
+    enum status status = STATUS_OK;
+
+    for (int id = 0; id < OPTION_IDS && status == STATUS_OK; id++) {
+        if (!(option_table[id].flags & (RELOADABLE | SECRET)))
+            status = append_if_changed(&option_table[id], running, next, out);
+    }
+    return status;
 }
 
 static bool is_secret_variable(const struct loaded *loaded, struct slice name)

@@ -134,6 +134,12 @@ void settings_wipe_environment(const struct settings *settings, char **environme
  * Returns false with the reason in `out`. */
 bool settings_servable(const struct settings *settings, struct buffer *out);
 
+/* Appends the names of options, separated by ", ", that differ between the two and that SIGHUP does
+ * not change in a running gateway. STATUS_NO_MEMORY. */
+NODISCARD
+enum status settings_fixed_changes(const struct settings *running, const struct settings *next,
+                                   struct buffer *out);
+
 /* The text of `sparekey config`: every option, its effective value (secrets masked), where it came
  * from; then every key masked. And of the options part of --help. */
 NODISCARD

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -22,11 +23,13 @@ class Exec:
         self.environment = clean_environment(**key_variables(["a", "b"]), MARK="kept",
                                              SPAREKEY_UPSTREAM_URL=mock.url)
         self.directory = directory
+        self.preexec = None
 
     def start(self, *command, options=()):
         return subprocess.Popen([SPAREKEY, "exec", *options, "--", *command], cwd=self.directory,
                                 env=self.environment, stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                preexec_fn=self.preexec)
 
     def run(self, *command, data=b"", options=()):
         child = self.start(*command, options=options)
@@ -51,6 +54,16 @@ def test_the_environment_of_the_command(execute):
     assert shown["MARK"] == "kept"
     assert "127.0.0.1" in shown["NO_PROXY"]
     assert not [name for name in shown if name.startswith(("SPAREKEY_", "OPENAI_API_KEY_"))]
+
+
+@pytest.mark.parametrize("kind", ["RLIMIT_CORE", "RLIMIT_NOFILE"])
+def test_the_limits_of_the_command(execute, kind):
+    """Those that exec was given, soft and hard."""
+    hard = resource.getrlimit(getattr(resource, kind))[1]
+    soft = 300 if hard != 0 else 0
+    script = f"import resource; print(resource.getrlimit(resource.{kind}))"
+    execute.preexec = lambda: resource.setrlimit(getattr(resource, kind), (soft, hard))
+    assert execute.run(PYTHON, "-c", script)[1].decode().strip() == str((soft, hard))
 
 
 def test_tokens_differ_from_run_to_run(execute):

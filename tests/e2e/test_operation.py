@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import pathlib
 import re
+import resource
 import signal
 import socket
 import statistics
@@ -148,6 +149,72 @@ def test_an_upstream_name_that_does_not_exist(stage):
     assert answer.status_code == 502 and answer.json()["error"]["message"]
 
 
+# ---- limits of the process --------------------------------------------------------------------
+
+
+def served_of(gateway, count):
+    """Of so many connections opened at once and kept, those that are answered."""
+    connections = [Raw(gateway.address) for _ in range(count)]
+    served = 0
+    for raw in connections:
+        try:
+            raw.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            served += raw.read_answer()[0] == 200
+        except (AssertionError, OSError):
+            pass # closed at once: one too many
+    for raw in connections:
+        raw.socket.close()
+    return served
+
+
+def test_max_connections_of_all_workers_together(stage):
+    gateway = stage.gateway(stage.mock(("a",)), SPAREKEY_WORKERS="4", SPAREKEY_MAX_CONNECTIONS="4")
+    assert served_of(gateway, 24) == 4
+
+
+def open_files(pid):
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    return soft, hard
+
+
+def start_limited(tmp_path, limits, **settings):
+    """serve, born under shell limits."""
+    child = subprocess.Popen(["sh", "-c", f"{limits}; exec {SPAREKEY} serve"], cwd=tmp_path,
+                             env=clean_environment(**key_variables(["a"]), **SETTINGS, **settings),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+    line = child.stdout.readline()
+    assert "ready" in line, child.stderr.read()
+    return child
+
+
+def end(child):
+    child.terminate()
+    said = child.communicate(timeout=PATIENCE_SECONDS)[1]
+    assert child.returncode == 0, said
+    return said
+
+
+def test_the_soft_limit_of_open_files_is_raised(tmp_path):
+    child = start_limited(tmp_path, "ulimit -S -n 128")
+    soft, hard = open_files(child.pid)
+    assert soft == hard > 128
+    end(child)
+
+
+def test_a_low_limit_of_open_files_is_told(tmp_path):
+    child = start_limited(tmp_path, "ulimit -n 120")
+    assert "allows 80 connections" in end(child)
+
+
+def test_closed_standard_descriptors(tmp_path):
+    """None of ours takes their numbers: a log line must not end in an epoll."""
+    child = start_limited(tmp_path, "exec <&- 2>&-")
+    for number in (0, 2):
+        assert pathlib.Path(f"/proc/{child.pid}/fd/{number}").readlink() == pathlib.Path("/dev/null")
+    end(child)
+
+
 # ---- draining ---------------------------------------------------------------------------------
 
 
@@ -288,6 +355,66 @@ def test_fifty_reloads_drop_no_request(stage):
         finally:
             over.set()
         assert sum(loads) > 50
+
+
+def test_reload_trusts_a_new_ca(stage):
+    mock = stage.mock(("a",), arguments=("--tls", "--ca-out", "ca.pem"))
+    write_env(stage.directory, "a")
+    gateway = stage.gateway(mock, keys=[None])
+    gateway.secrets = [secret("a")]
+    assert gateway.chat().status_code == 502
+    write_env(stage.directory, "a", SPAREKEY_CA_FILE="ca.pem")
+    reload(gateway)
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while gateway.chat().status_code != 200: # the service's breaker has its own time
+        assert time.monotonic() < give_up, gateway.tail()
+    # And what is trusted no more is asked no more, not over the old connection either.
+    write_env(stage.directory, "a")
+    reload(gateway)
+    assert gateway.chat().status_code == 502
+
+
+def test_a_reload_with_a_broken_ca_is_refused(stage):
+    mock, gateway = start_from_file(stage, "a")
+    write_env(stage.directory, "a", SPAREKEY_CA_FILE="not-there.pem")
+    reload(gateway, "reload_refused")
+    assert "not-there.pem" in gateway.errors()
+    text_of(gateway.chat())
+    assert mock.asked() == ["a"]
+
+
+def test_reload_changes_max_connections(stage):
+    mock = stage.mock(("a",))
+    write_env(stage.directory, "a", SPAREKEY_MAX_CONNECTIONS="3")
+    gateway = stage.gateway(mock, keys=[None], SPAREKEY_WORKERS="2")
+    assert served_of(gateway, 9) == 3
+    write_env(stage.directory, "a", SPAREKEY_MAX_CONNECTIONS="40")
+    reload(gateway)
+    assert served_of(gateway, 9) == 9
+
+
+def test_reload_names_what_needs_a_restart(stage):
+    mock = stage.mock(("a",))
+    write_env(stage.directory, "a", SPAREKEY_WORKERS="1")
+    gateway = stage.gateway(mock, keys=[None])
+    reload(gateway)
+    assert "restart_needed" not in gateway.errors()
+    write_env(stage.directory, "a", SPAREKEY_WORKERS="2")
+    reload(gateway)
+    reload(gateway) # it still does
+    warnings = [line for line in gateway.errors().splitlines() if "restart_needed" in line]
+    assert len(warnings) == 2 and all("SPAREKEY_WORKERS" in line for line in warnings)
+    assert "SPAREKEY_LISTEN" not in warnings[0]
+
+
+def test_a_reload_never_opens_a_public_address(stage):
+    mock = stage.mock(("a",))
+    write_env(stage.directory, "a", SPAREKEY_CLIENT_TOKENS="a-token-of-clients")
+    gateway = stage.gateway(mock, keys=[None], SPAREKEY_LISTEN="0.0.0.0:0")
+    write_env(stage.directory, "a")
+    reload(gateway, "reload_refused")
+    assert gateway.chat().status_code == 401
+    assert mock.journal() == []
 
 
 # ---- bad settings -----------------------------------------------------------------------------

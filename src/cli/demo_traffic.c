@@ -44,6 +44,7 @@ static void send_shot(struct traffic *t, struct shot *s, const struct upstream_o
     s->call.parts[0] = (struct iovec){s->head, strlen(s->head)};
     s->call.parts[1] = (struct iovec){s->body, strlen(s->body)};
     s->call.part_count = s->body[0] ? 2 : 1;
+    s->call.may_replay = true;
     if (upstream_send(&t->upstream, &s->call, ops) != STATUS_OK)
         ops->failed(&s->call, STATUS_NO_MEMORY);
 }

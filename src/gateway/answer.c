@@ -37,7 +37,8 @@ static enum status add_own_fields(struct exchange *x, struct buffer *fields, boo
     }
     text_put(&t, SLICE("x-sparekey-attempts: "));
     /* An attempt in flight is not in the trail yet. */
-    text_put_number(&t, x->plan.attempt_count + (x->phase == PHASE_HOLDING ? 1 : 0));
+    text_put_number(&t, x->plan.attempt_count +
+                            (x->phase == PHASE_HOLDING || x->phase == PHASE_AWAITING ? 1 : 0));
     text_put(&t, SLICE("\r\n"));
     put_trail(&t, &x->plan);
     if (no_retry)

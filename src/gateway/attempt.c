@@ -84,6 +84,15 @@ static enum status arrange_parts(struct exchange *x, const struct service_url *u
 
 static void judge(struct exchange *x, enum transport transport);
 
+/* The attempt's timer: at `until_ns`, at the deadline at the latest. */
+static void start_timer(struct exchange *x, int64_t until_ns)
+{
+    int64_t at_ns = until_ns < x->plan.deadline_ns ? until_ns : x->plan.deadline_ns;
+    int64_t delay_ms = (at_ns - exchange_now(x) + 999999) / 1000000;
+
+    net_timer_start(&x->worker->loop, &x->timer, delay_ms > 0 ? delay_ms : 0);
+}
+
 static const struct upstream_ops upstream_callbacks;
 
 void attempt_send(struct exchange *x, struct key_entry *entry)
@@ -96,6 +105,7 @@ void attempt_send(struct exchange *x, struct key_entry *entry)
     struct upstream *upstream = worker_upstream(x->worker, entry->service);
     const struct service_url *url = keyring_service(exchange_ring(x), entry->service);
     x->call.sent = x->call.answered = false;
+    start_timer(x, INT64_MAX);
     if (!upstream || arrange_parts(x, url) != STATUS_OK ||
         upstream_send(upstream, &x->call, &upstream_callbacks) != STATUS_OK)
         judge(x, TRANSPORT_CONNECT);
@@ -250,6 +260,23 @@ static void judge(struct exchange *x, enum transport transport)
     exchange_ask(x);
 }
 
+void attempt_timer_fired(struct exchange *x)
+{
+    static const struct plan_step late = {
+        .action = PLAN_GIVE_UP, .status = 504, .failure = FAILURE_TIMEOUT};
+
+    if (exchange_now(x) < x->plan.deadline_ns) { /* held long enough */
+        answer_commit(x);
+        server_flush(x->request);
+        return;
+    }
+    upstream_cancel(&x->call);
+    if (x->caller_deadline) /* nobody's fault: the plan hears that the attempt was abandoned */
+        answer_give_up(x, &late);
+    else
+        judge(x, TRANSPORT_TIMEOUT);
+}
+
 /* ---- the upstream's word ----------------------------------------------------------------- */
 
 static enum transport transport_of(const struct exchange *x, enum status status)
@@ -286,6 +313,13 @@ static bool note_head(struct exchange *x, const struct http_head *head)
     return true;
 }
 
+/* Errors are judged when complete; a JSON document says nothing before its end, and until then it
+ * can still be had from another key. Anything else may be a long time coming. */
+static bool held_to_its_end(const struct exchange *x)
+{
+    return x->status >= 400 || headers_type_is_json(slice_str(x->ws->content_type));
+}
+
 static void on_head(struct upstream_call *call, const struct http_head *head)
 {
     struct exchange *x = of_call(call);
@@ -293,8 +327,10 @@ static void on_head(struct upstream_call *call, const struct http_head *head)
     struct slice type = http_head_get(head, SLICE("content-type"));
 
     x->status = head->status;
-    x->content_length = head->chunked ? -1 : head->content_length;
-    x->is_stream = head->status / 100 == 2 && slice_starts(type, SLICE("text/event-stream"));
+    x->is_stream = head->status / 100 == 2 && !x->head_method &&
+                   slice_starts(type, SLICE("text/event-stream"));
+    /* The length of a stream is not passed on: cut, it could still be made up to that length. */
+    x->content_length = head->chunked || x->is_stream ? -1 : head->content_length;
     slice_copy(type, x->ws->content_type, sizeof x->ws->content_type);
     x->limits_told = x->counts_tokens = false;
     x->tokens = 0;
@@ -306,7 +342,8 @@ static void on_head(struct upstream_call *call, const struct http_head *head)
         judge(x, TRANSPORT_GARBAGE);
         return;
     }
-    net_timer_start(&x->worker->loop, &x->timer, x->settings->stream_hold_ms);
+    if (!held_to_its_end(x)) /* else the attempt's own deadline stays set */
+        start_timer(x, exchange_now(x) + x->settings->stream_hold_ms * 1000000);
 }
 
 /* Whether the held answer may go out now. */

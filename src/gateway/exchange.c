@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "gateway/headers.h"
 #include "gateway/respond.h"
 #include "openai/error_body.h"
 
@@ -163,16 +164,11 @@ struct exchange *exchange_of_waiting(struct list *node)
 
 /* ---- the request ------------------------------------------------------------------------- */
 
-static bool is_json_type(struct slice content_type)
-{
-    return slice_starts(content_type, SLICE("application/json"));
-}
-
 static enum status note_request(struct workspace *ws, const struct http_head *head,
                                 const struct admission *admission)
 {
     ws->method_len = slice_copy(head->method, ws->method, sizeof ws->method);
-    ws->is_json = is_json_type(admission->content_type);
+    ws->is_json = headers_type_is_json(admission->content_type);
     peek_init(&ws->peek);
     enum status status = buffer_append(&ws->suffix, admission->path_suffix, HTTP_HEAD_MAX);
     if (status == STATUS_OK)
@@ -182,12 +178,15 @@ static enum status note_request(struct workspace *ws, const struct http_head *he
     return status;
 }
 
-static int64_t deadline_of(const struct exchange *x, int64_t caller_timeout_ms)
+/* Kept in the plan, which begins when the body is here. */
+static void set_deadline(struct exchange *x, int64_t caller_timeout_ms)
 {
     int64_t ms = x->settings->request_timeout_ms;
-    if (caller_timeout_ms > 0 && caller_timeout_ms < ms)
+
+    x->caller_deadline = caller_timeout_ms > 0 && caller_timeout_ms < ms;
+    if (x->caller_deadline)
         ms = caller_timeout_ms;
-    return exchange_now(x) + ms * 1000000;
+    x->plan.deadline_ns = exchange_now(x) + ms * 1000000;
 }
 
 struct exchange *exchange_start(struct worker *w, struct server_conn *request,
@@ -209,7 +208,7 @@ struct exchange *exchange_start(struct worker *w, struct server_conn *request,
     wheel_timer_init(&x->timer, hold_timer_fired);
     list_init(&x->waiting);
     sse_init(&x->sse, STREAM_NONE);
-    x->plan.deadline_ns = deadline_of(x, admission->timeout_ms); /* kept here until plan_start */
+    set_deadline(x, admission->timeout_ms);
     request->user = x;
     return x;
 
@@ -258,21 +257,20 @@ static bool is_stateless(const struct exchange *x)
 
     if (x->endpoint.stateful)
         return false;
+    if (slice_eq(slice_of(x->ws->method, x->ws->method_len), SLICE("GET")) || x->head_method)
+        return true;
     if (x->endpoint.family == FAMILY_RESPONSES)
         return peek->store_false && !peek->references && !peek->background;
-    return true;
+    return !peek->store_true;
 }
 
 /* ---- the plan's word --------------------------------------------------------------------- */
 
-static void wait_until(struct exchange *x, int64_t until_ns)
+static void start_waiting(struct exchange *x)
 {
-    int64_t delay_ms = (until_ns - exchange_now(x) + 999999) / 1000000;
-
     x->phase = PHASE_WAITING;
     list_append(&x->worker->waiting, &x->waiting);
     __atomic_add_fetch(&x->worker->shared->waiting, 1, __ATOMIC_SEQ_CST);
-    net_timer_start(&x->worker->loop, &x->timer, delay_ms > 0 ? delay_ms : 0);
 }
 
 static void stop_waiting(struct exchange *x)
@@ -297,11 +295,32 @@ static void return_kept(struct exchange *x, const struct plan_step *step)
     answer_give_up(x, &instead);
 }
 
+static void follow(struct exchange *x, const struct plan_step *step, struct key_entry *entry);
+
+/* A change of the pool wakes nobody while nobody is counted as waiting. What has changed between
+ * the plan's word and the count is learnt by asking once more, counted: from here on every change
+ * either is in that answer or wakes us. */
+static void wait_counted(struct exchange *x)
+{
+    struct plan_step step;
+    struct key_entry *entry;
+
+    start_waiting(x);
+    keyring_next(exchange_ring(x), &x->plan, exchange_now(x), &step, &entry);
+    if (step.action == PLAN_WAIT) {
+        int64_t delay_ms = (step.until_ns - exchange_now(x) + 999999) / 1000000;
+        net_timer_start(&x->worker->loop, &x->timer, delay_ms > 0 ? delay_ms : 0);
+        return;
+    }
+    stop_waiting(x);
+    follow(x, &step, entry);
+}
+
 static void follow(struct exchange *x, const struct plan_step *step, struct key_entry *entry)
 {
     switch (step->action) {
     case PLAN_SEND: attempt_send(x, entry); return;
-    case PLAN_WAIT: wait_until(x, step->until_ns); return;
+    case PLAN_WAIT: wait_counted(x); return;
     case PLAN_RETURN: answer_return(x, step); return;
     case PLAN_RETURN_KEPT: return_kept(x, step); return;
     case PLAN_GIVE_UP: answer_give_up(x, step); return;
@@ -358,10 +377,11 @@ static void begin_plan(struct exchange *x)
 {
     struct plan_step step;
     struct key_entry *entry;
+    bool stateless = is_stateless(x);
     struct plan_request request = {
         .family = (uint8_t)x->endpoint.family,
         .stream = x->ws->peek.stream,
-        .stateless = is_stateless(x),
+        .stateless = stateless,
         .opaque = x->endpoint.family == FAMILY_UNKNOWN,
         .model = peek_model(&x->ws->peek),
         .deadline_ns = x->plan.deadline_ns,
@@ -370,6 +390,7 @@ static void begin_plan(struct exchange *x)
         .affinity = affinity_of(x),
     };
 
+    x->call.may_replay = stateless;
     keyring_begin(exchange_ring(x), &x->plan, &request, exchange_now(x), &step, &entry);
     follow(x, &step, entry);
 }
@@ -382,16 +403,15 @@ void exchange_complete(struct exchange *x)
     begin_plan(x);
 }
 
-/* WAITING: the plan's time has come. HOLDING: the answer was held long enough. */
+/* WAITING: the plan's time has come. AWAITING, HOLDING: the attempt's. */
 static void hold_timer_fired(struct wheel_timer *timer)
 {
     struct exchange *x = container_of(timer, struct exchange, timer);
 
     if (x->phase == PHASE_WAITING) {
         exchange_wake(x);
-    } else if (x->phase == PHASE_HOLDING && x->status < 400) {
-        answer_commit(x);
-        server_flush(x->request);
+    } else if (x->phase == PHASE_AWAITING || x->phase == PHASE_HOLDING) {
+        attempt_timer_fired(x);
     }
 }
 

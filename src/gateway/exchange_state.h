@@ -70,7 +70,7 @@ struct exchange {
     struct workspace *ws;  /* NULL once the answer flows */
     struct kept_answer *kept;
     struct sse sse;
-    struct wheel_timer timer; /* WAITING: the plan's; HOLDING: the hold */
+    struct wheel_timer timer; /* WAITING: the plan's; AWAITING: the deadline; HOLDING: either */
     struct list waiting;      /* in worker->waiting, or in worker->free_exchanges */
     struct endpoint endpoint;
     int64_t content_length;
@@ -78,6 +78,7 @@ struct exchange {
     uint8_t phase;
     bool is_stream; /* the answer is an event stream */
     bool head_method;
+    bool caller_deadline; /* the deadline is the caller's own, shorter than ours */
     bool limits_told;   /* what this answer's head says of limits has been passed on */
     bool counts_tokens; /* … and it limits tokens: what the answer used is worth looking for */
     int64_t tokens;     /* used, as far as has been read; 0 = not said */
@@ -117,6 +118,9 @@ void exchange_ask(struct exchange *x);
 
 /* Sends the request with this key, whose reference it takes. */
 void attempt_send(struct exchange *x, struct key_entry *entry);
+
+/* An attempt's time is up: what is held goes out, or at the deadline the attempt ends. */
+void attempt_timer_fired(struct exchange *x);
 
 /* What the answer being read tells besides its verdict; its limits only once. The slices live as
  * long as the workspace, `limits` is filled for the facts to point at. */

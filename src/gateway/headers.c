@@ -76,7 +76,7 @@ static const struct rule rules_13[] = {
 static const struct rule rules_14[] = {
     RULE(14, "content-length", DROP, DROP),      RULE(14, "http2-settings", DROP, PASS),
     RULE(14, "openai-project", DROP, PASS),      RULE(14, "x-sparekey-key", DROP, DROP),
-    RULE(14, "sec-fetch-site", LOOK_SITE, PASS),
+    RULE(14, "sec-fetch-site", LOOK_SITE, PASS), RULE(14, "x-goog-api-key", DROP, PASS),
 };
 static const struct rule rules_15[] = {
     RULE(15, "accept-encoding", DROP, PASS),
@@ -97,6 +97,9 @@ static const struct rule rules_19[] = {
     RULE(19, "x-sparekey-attempts", DROP, DROP),
     RULE(19, "x-stainless-timeout", LOOK_TIMEOUT, PASS),
 };
+static const struct rule rules_22[] = {
+    RULE(22, "sec-websocket-protocol", DROP, PASS), /* browsers put a key there */
+};
 static const struct rule rules_24[] = {
     RULE(24, "x-stainless-read-timeout", LOOK_TIMEOUT, PASS),
 };
@@ -115,7 +118,7 @@ struct rules {
 static const struct rules rules_by_length[] = {
     RULES(2),  RULES(3),  RULES(4),  RULES(6),  RULES(7),  RULES(9),
     RULES(10), RULES(12), RULES(13), RULES(14), RULES(15), RULES(16),
-    RULES(17), RULES(18), RULES(19), RULES(24), RULES(25),
+    RULES(17), RULES(18), RULES(19), RULES(22), RULES(24), RULES(25),
 };
 
 static const struct rule *rule_of(struct slice name)
@@ -200,6 +203,14 @@ static enum status headers_room(const struct http_head *head, struct buffer *out
     for (size_t i = 0; i < head->field_count; i++)
         need += head->fields[i].name.len + head->fields[i].value.len + 4;
     return buffer_reserve(out, need, FIELDS_MAX + out->len);
+}
+
+bool headers_type_is_json(struct slice content_type)
+{
+    struct slice behind = slice_from(content_type, SLICE("application/json").len);
+
+    return slice_starts(content_type, SLICE("application/json")) &&
+           (!behind.len || behind.ptr[0] == ';' || behind.ptr[0] == ' ');
 }
 
 static void note_timeout(struct slice value, struct request_facts *facts)

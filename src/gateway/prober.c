@@ -146,7 +146,7 @@ static enum status send_probe(struct probing *p)
     p->call.parts[1] = (struct iovec){(void *)(uintptr_t)secret.ptr, secret.len};
     p->call.parts[2] = (struct iovec){p->tail.data, p->tail.len};
     p->call.part_count = 3;
-    p->call.secret = true;
+    p->call.secret = p->call.may_replay = true;
     p->call.head_request = false;
     return upstream_send(upstream, &p->call, &probe_ops);
 }

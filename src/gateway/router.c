@@ -132,8 +132,8 @@ static struct slice suffix_of(struct slice target)
 {
     if (slice_starts(target, SLICE("/v1/")))
         return slice_from(target, 3);
-    if (slice_eq(target, SLICE("/v1")))
-        return slice_of(NULL, 0);
+    if (slice_eq(target, SLICE("/v1")) || slice_starts(target, SLICE("/v1?")))
+        return slice_from(target, 3);
     return target;
 }
 

@@ -73,10 +73,11 @@ static struct upstream_call *detach(struct upstream_conn *uc)
 }
 
 /* A reused connection that died before it answered anything was closed by the peer while it idled
- * (RFC 9112 §9.3.1): nobody's fault, one fresh try. */
+ * (RFC 9112 §9.3.1): nobody's fault, one fresh try. It may as well have read the whole request and
+ * died of it: hence only what may reach the service twice. */
 static bool stale(const struct upstream_conn *uc, enum status status)
 {
-    return uc->served && !uc->got_bytes && !uc->call->replayed &&
+    return uc->served && !uc->got_bytes && uc->call->may_replay && !uc->call->replayed &&
            (status == STATUS_RESET || status == STATUS_EOF || status == STATUS_IO);
 }
 
@@ -377,16 +378,21 @@ static enum status dial_for(struct upstream *u, struct upstream_call *call)
     return STATUS_OK;
 }
 
+static struct upstream_conn *newest_idle(const struct upstream *u)
+{
+    return list_empty(&u->idle) ? NULL : container_of(u->idle.next, struct upstream_conn, node);
+}
+
 enum status upstream_send(struct upstream *u, struct upstream_call *call,
                           const struct upstream_ops *ops)
 {
     call->upstream = u;
     call->ops = ops;
     call->answered = call->sent = call->replayed = false;
-    if (list_empty(&u->idle))
+    struct upstream_conn *uc = newest_idle(u);
+    if (!uc || (!call->may_replay &&
+                net_now_ns(u->loop) - uc->idle_since_ns > UPSTREAM_FRESH_MS * INT64_C(1000000)))
         return dial_for(u, call);
-
-    struct upstream_conn *uc = container_of(u->idle.next, struct upstream_conn, node);
     u->idle_count--;
     u->reused++;
     attach(uc, call);

@@ -9,8 +9,8 @@
  * Always true:
  * - exactly one of `complete` and `failed` ends a call, unless upstream_cancel did; none of them is
  *   called from inside upstream_send;
- * - a connection that is reset before any byte of the answer, and had served before, was stale: the
- *   request is sent once more on a fresh connection, unseen;
+ * - a connection that is reset before any byte of the answer, and had served before, was stale: a
+ *   request that may reach the service twice is sent once more on a fresh connection, unseen;
  * - the request's bytes are borrowed until the call ends: they are read again for such a replay;
  * - a connection goes back to the idle list only after a whole answer that allows it, when no byte
  *   came behind that; it is there before `complete` is called.
@@ -29,8 +29,11 @@
 extern "C" {
 #endif
 
-#define UPSTREAM_IDLE_MAX  256    /* idle connections kept per worker and service */
-#define UPSTREAM_IDLE_MS   60000  /* an idle connection older than this is closed */
+#define UPSTREAM_IDLE_MAX 256   /* idle connections kept per worker and service */
+#define UPSTREAM_IDLE_MS  60000 /* an idle connection older than this is closed */
+/* A request that may not be sent twice takes no connection that idled longer: a peer that closes
+ * idle connections does so after 5 s or more, and the request would be lost with it. */
+#define UPSTREAM_FRESH_MS  4000
 #define UPSTREAM_PARTS_MAX 6      /* pieces of one request */
 #define UPSTREAM_REASON    96     /* bytes of a reason in words */
 #define UPSTREAM_SEND_STEP 262144 /* of a large body, so much is handed to the socket at a time */
@@ -97,13 +100,14 @@ struct upstream_call {
     struct iovec parts[UPSTREAM_PARTS_MAX];
     uint8_t part_count;
     bool head_request; /* method HEAD: the answer has no body */
+    bool may_replay;   /* the request may reach the service twice: see UPSTREAM_FRESH_MS */
     bool secret;       /* the bytes hold a secret: copies are wiped */
     bool answered;     /* a head has arrived */
     bool sent; /* some byte of the request was given to a socket (not counting a stale one) */
     bool replayed;
 };
 
-/* Begins. `call->parts`, `part_count`, `head_request` and `secret` are set by the caller.
+/* Begins. `call->parts`, `part_count`, `head_request`, `may_replay` and `secret` are set by the caller.
  * STATUS_NO_MEMORY: nothing was begun. */
 NODISCARD
 enum status upstream_send(struct upstream *upstream, struct upstream_call *call,

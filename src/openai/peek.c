@@ -101,7 +101,10 @@ static void read_value(struct peek *peek, const struct json_token *value)
     case KIND_MODEL: peek->model_len = read_text(value, peek->model); break;
     case KIND_CACHE_KEY: peek->cache_key_len = read_text(value, peek->cache_key); break;
     case KIND_STREAM: peek->stream = is_scalar(value, SLICE("true")); break;
-    case KIND_STORE: peek->store_false = is_scalar(value, SLICE("false")); break;
+    case KIND_STORE:
+        peek->store_false = is_scalar(value, SLICE("false"));
+        peek->store_true = is_scalar(value, SLICE("true"));
+        break;
     case KIND_BACKGROUND: peek->background = is_scalar(value, SLICE("true")); break;
     case KIND_STREAM_FORMAT:
         peek->stream_sse = value->event == SCAN_STRING && slice_eq(value->text, SLICE("sse"));

@@ -29,6 +29,7 @@ struct peek {
     size_t model_len;
     bool stream;      /* "stream": true */
     bool store_false; /* "store": false, said in so many words */
+    bool store_true;  /* "store": true, likewise */
     bool background;  /* "background": true */
     bool
         references; /* names an object by id: previous_response_id, conversation, prompt … (not null) */

@@ -164,3 +164,96 @@ def test_a_head_request_has_no_body_whatever_its_length(scripted):
             assert b"content-length: 1234" in head.lower()
             assert raw.seen == b""
     assert len(upstream.requests) == 2
+
+
+STREAM = b"".join(b'data: {"choices":[{"index":0,"delta":{"content":"%d"}}]}\n\n' % n
+                  for n in range(3))
+
+
+def test_a_cut_stream_with_a_length_does_not_end_as_a_whole(scripted):
+    """Our error event must not fill it up to the length it was announced with."""
+    _, gateway = scripted(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                          b"content-length: %d\r\n\r\n" % (len(STREAM) + 30) + STREAM, close=True)
+    body = json.dumps({"model": "m", "messages": [], "stream": True}).encode()
+    with Raw(gateway.address) as raw:
+        raw.send(post("/v1/chat/completions", body))
+        head = raw.read_until(b"\r\n\r\n").lower()
+        rest = raw.read_all()
+    assert b"content-length" not in head and b"transfer-encoding: chunked" in head
+    assert b"stream_cut" in rest and not rest.endswith(b"0\r\n\r\n")
+
+
+def post(path, body, fields=b""):
+    return (b"POST %b HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n%b"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+            % (path.encode(), fields, len(body))) + body
+
+
+STALLED = {
+    "no answer": b"",
+    "half a head": b"HTTP/1.1 200 OK\r\nx-",
+    "half an error": answer(status=b"400 Bad Request")[:-5],
+    "half a document": answer()[:-5],
+}
+
+
+@pytest.mark.parametrize("case", STALLED)
+def test_the_deadline_ends_an_attempt(scripted, case):
+    _, gateway = scripted(STALLED[case], settings={"SPAREKEY_REQUEST_TIMEOUT": "500ms"})
+    reply = gateway.chat()
+    assert reply.elapsed.total_seconds() < 5
+    assert reply.status_code == 400 if "error" in case else reply.status_code in (502, 503, 504)
+    assert reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("case", STALLED)
+def test_the_callers_own_deadline_is_nobodys_fault(scripted, case):
+    _, gateway = scripted(STALLED[case])
+    for _ in range(8):
+        reply = gateway.chat(headers={"x-stainless-read-timeout": "0.2"})
+        assert reply.status_code == 504 and "timeout" in reply.json()["error"]["code"]
+    assert all(key["isHealthy"] for key in gateway.health()["keys"])
+
+
+def test_a_stalled_document_can_still_fail_over(scripted):
+    """A JSON answer is held to its end, however long that takes."""
+    upstream, gateway = scripted(answer()[:-5], answer(), settings={
+        "SPAREKEY_STREAM_HOLD": "100ms", "SPAREKEY_STREAM_IDLE_TIMEOUT": "1s"})
+    assert text_of(gateway.chat()) == "hello"
+    assert len(upstream.requests) == 2
+
+
+ONCE = {
+    "a response": ("/v1/responses", {"model": "m", "input": "x"}),
+    "a stored completion": ("/v1/chat/completions", {"model": "m", "store": True}),
+}
+
+
+@pytest.mark.parametrize("case", ONCE)
+def test_what_changes_a_project_is_not_sent_twice(scripted, case):
+    """The second request, on a used connection, is read whole and answered by closing."""
+    upstream, gateway = scripted(answer(), None, settings={"SPAREKEY_WORKERS": "1"})
+    assert gateway.get("/v1/models").status_code == 200
+    path, body = ONCE[case]
+    assert gateway.request("POST", path, json=body).status_code >= 500
+    assert len(upstream.requests) == 2
+
+
+def test_what_changes_nothing_is_sent_again_at_once(scripted):
+    upstream, gateway = scripted(answer(), None, answer(), settings={"SPAREKEY_WORKERS": "1"})
+    for _ in range(2):
+        assert text_of(gateway.chat()) == "hello"
+    assert len(upstream.requests) == 3
+
+
+def test_a_query_on_the_base_path(scripted):
+    upstream, gateway = scripted(answer())
+    gateway.get("/v1?x=1")
+    assert upstream.requests[0].startswith(b"GET /v1?x=1 HTTP")
+
+
+def test_no_credential_of_the_client_goes_up(scripted):
+    upstream, gateway = scripted(answer())
+    gateway.chat(headers={"sec-websocket-protocol": "realtime, openai-insecure-api-key.mine",
+                          "x-goog-api-key": "mine", "api-key": "mine", "x-api-key": "mine"})
+    assert b"mine" not in upstream.requests[0]

@@ -47,6 +47,7 @@ static void say(struct end *end, const char *text)
 enum place { NOWHERE, IN_HEAD, IN_BODY, IN_FLUSH, IN_COMPLETE, IN_FAILED };
 
 struct caller {
+    bool once; /* its requests may not be sent twice */
     struct upstream_call call;
     unsigned heads, completes, failures, flushes, drops;
     int status; /* of the last answer */
@@ -75,6 +76,7 @@ static void send_request(struct caller *c)
     c->call.parts[0] = (struct iovec){(void *)(uintptr_t)REQUEST, 9};
     c->call.parts[1] = (struct iovec){(void *)(uintptr_t)&REQUEST[9], sizeof REQUEST - 10};
     c->call.part_count = 2;
+    c->call.may_replay = !c->once;
     send_parts(c);
 }
 
@@ -311,6 +313,20 @@ static void a_replay_is_not_replayed(void **state)
     conn_reset(&peer(1)->conn);
     assert_failed(STATUS_RESET, true, false);
     assert_int_equal(service.count, 2);
+}
+
+/* The peer may have read it all, and died of it. */
+static void what_may_not_be_sent_twice_is_not_replayed(void **state)
+{
+    (void)state;
+    warm_up();
+    caller.once = true;
+    send_request(&caller);
+    RUN_UNTIL(peer(0)->received_bytes == sizeof REQUEST - 1);
+    conn_reset(&peer(0)->conn);
+    assert_failed(STATUS_RESET, true, false);
+    assert_int_equal(upstream.replayed, 0);
+    assert_int_equal(service.count, 1);
 }
 
 static void closed_while_idle_is_not_used(void **state)
@@ -621,6 +637,7 @@ static void send_large(char *body)
     caller.call.parts[2] = (struct iovec){body, 1000};
     caller.call.parts[3] = (struct iovec){body + 1000, LARGE_BYTES - 1000};
     caller.call.part_count = 4;
+    caller.call.may_replay = true;
     send_parts(&caller);
 }
 
@@ -790,6 +807,7 @@ int main(void)
         test(head_answers_have_no_body),
         test(a_stale_connection_is_replayed_once),
         test(a_replay_is_not_replayed),
+        test(what_may_not_be_sent_twice_is_not_replayed),
         test(closed_while_idle_is_not_used),
         test(a_reset_after_a_byte_is_not_stale),
         test(a_replay_that_cannot_connect),

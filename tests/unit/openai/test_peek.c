@@ -15,7 +15,7 @@
 struct expected {
     const char *body;
     const char *model;
-    bool stream, store_false, background, references, stream_sse, malformed;
+    bool stream, store_false, store_true, background, references, stream_sse, malformed;
     uint64_t max_output_tokens, n;
 };
 
@@ -28,6 +28,7 @@ static void check(const struct peek *peek, const struct expected *e)
     assert_int_equal(peek_model(peek).len, strlen(e->model ? e->model : ""));
     assert_int_equal(peek->stream, e->stream);
     assert_int_equal(peek->store_false, e->store_false);
+    assert_int_equal(peek->store_true, e->store_true);
     assert_int_equal(peek->background, e->background);
     assert_int_equal(peek->references, e->references);
     assert_int_equal(peek->stream_sse, e->stream_sse);
@@ -82,6 +83,7 @@ static void test_bodies(void **state)
          .store_false = true,
          .background = true},
         {.body = "{\"stream_format\":\"sse\",\"max_tokens\":7,\"store\":true}",
+         .store_true = true,
          .stream_sse = true,
          .max_output_tokens = 7},
         {.body = "{\"max_output_tokens\":4096 }", .max_output_tokens = 4096},

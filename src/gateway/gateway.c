@@ -20,6 +20,7 @@ struct gateway {
     unsigned worker_count; /* initialised ones */
     unsigned running;      /* workers; only through __atomic builtins */
     int done_fd;
+    int claim; /* of the address, or -1 */
     uint16_t port;
 };
 
@@ -93,6 +94,7 @@ enum status gateway_new(struct settings *settings, struct log *log, struct buffe
     struct gateway *g = calloc(1, sizeof *g);
     if (!g)
         return STATUS_NO_MEMORY;
+    g->claim = -1;
     g->settings = settings_ref(settings);
     g->shared.log = log;
     name_ourselves(&g->shared);
@@ -129,11 +131,10 @@ static enum status open_workers(struct gateway *g, struct buffer *reason)
     unsigned wanted = workers_wanted(g->settings);
     uint16_t port = g->settings->listen.port;
 
-    /* SO_REUSEPORT would let a second gateway of the same user share the port silently: ask for it
-     * once without. */
-    if (port && !listener_port_free(g->settings->listen.host, port)) {
-        explain_listen(g->settings, STATUS_IN_USE, reason);
-        return STATUS_IN_USE;
+    enum status claimed = listener_claim(g->settings->listen.host, port, &g->claim);
+    if (claimed != STATUS_OK) {
+        explain_listen(g->settings, claimed, reason);
+        return claimed;
     }
     while (g->worker_count < wanted) {
         struct worker *w = &g->workers[g->worker_count];
@@ -261,5 +262,7 @@ void gateway_free(struct gateway *g)
     settings_unref(g->settings);
     if (g->done_fd >= 0)
         close(g->done_fd);
+    if (g->claim >= 0)
+        close(g->claim);
     free(g);
 }

@@ -2,9 +2,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -153,16 +156,69 @@ void listener_close(struct listener *listener)
     listener->fd = -1;
 }
 
+/* Whether nobody listens on this address yet: a socket that shares with nobody asks. */
+static bool is_free(const struct sockaddr_storage *address, socklen_t len)
+{
+    int on = 1, fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return true; /* listener_open will say what is wrong */
+    bool free = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+                bind(fd, (const struct sockaddr *)address, len) == 0 || errno != EADDRINUSE;
+    close(fd);
+    return free;
+}
+
 bool listener_port_free(const char *host, uint16_t port)
 {
     struct sockaddr_storage address;
     socklen_t len = parse_address(host, port, &address);
-    int on = 1, fd = len ? socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
 
-    if (fd < 0)
-        return true; /* listener_open will say what is wrong */
-    bool is_free = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-                   bind(fd, (const struct sockaddr *)&address, len) == 0 || errno != EADDRINUSE;
-    close(fd);
-    return is_free;
+    return !len || is_free(&address, len);
+}
+
+/* A name of the abstract kind: it belongs to the network namespace, as ports do, leaves no file, and
+ * is gone with its process. The user's number keeps users apart, who cannot share a port anyway. */
+static socklen_t claim_name(const struct sockaddr_storage *address, uint16_t port,
+                            struct sockaddr_un *ret)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    const void *bytes = address->ss_family == AF_INET6
+                            ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                            : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+
+    (void)inet_ntop(address->ss_family, bytes, text, sizeof text);
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int len = snprintf(ret->sun_path + 1, sizeof ret->sun_path - 1, "sparekey-listens-%u-%s-%u",
+                       (unsigned)geteuid(), text, port);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+}
+
+enum status listener_claim(const char *host, uint16_t port, int *ret_claim)
+{
+    struct sockaddr_storage address;
+    struct sockaddr_un name;
+    socklen_t len = parse_address(host, port, &address);
+    int fd = -1;
+
+    *ret_claim = -1;
+    if (!len || port == 0)
+        return STATUS_OK;
+    socklen_t name_len = claim_name(&address, port, &name);
+    /* First the claim, then the question: of two that start at once, one fails at the claim. */
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&name, name_len) != 0) {
+        bool taken = errno == EADDRINUSE;
+        close(fd);
+        fd = -1;
+        if (taken)
+            return STATUS_IN_USE;
+    }
+    if (!is_free(&address, len)) {
+        if (fd >= 0)
+            close(fd);
+        return STATUS_IN_USE;
+    }
+    *ret_claim = fd;
+    return STATUS_OK;
 }

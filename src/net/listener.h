@@ -39,6 +39,14 @@ void listener_close(struct listener *listener);
 /* Whether nobody listens on this address yet: SO_REUSEPORT alone would not tell. */
 bool listener_port_free(const char *host, uint16_t port);
 
+/* Claims an address for this process: SO_REUSEPORT would let a second one of the same user share
+ * the port silently. To be made before the first listener_open and held (`*ret_claim`, a
+ * descriptor) for as long as any listens. STATUS_IN_USE: somebody claims it or listens there.
+ * STATUS_OK with -1 when claims cannot be made here, or for port 0 or an address that
+ * listener_open will refuse. */
+NODISCARD
+enum status listener_claim(const char *host, uint16_t port, int *ret_claim);
+
 #ifdef __cplusplus
 }
 #endif

@@ -121,6 +121,24 @@ def test_two_gateways_do_not_share_a_port(stage, tmp_path):
     assert done.returncode == 2 and "in use" in done.stderr
 
 
+def test_two_gateways_started_at_once_do_not_share_a_port(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for _ in range(10):
+        pair = [subprocess.Popen([SPAREKEY, "serve", "--listen", f"127.0.0.1:{port}"], cwd=tmp_path,
+                                 env=clean_environment(**key_variables(["a"])), text=True,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL) for _ in range(2)]
+        # The end of the output is the refused one's answer.
+        ready = ["ready" in child.stdout.readline() for child in pair]
+        for child in pair:
+            child.terminate()
+            child.wait(PATIENCE_SECONDS)
+            child.stdout.close()
+        assert sorted(ready) == [False, True]
+
+
 @pytest.mark.parametrize("variable", ["SPAREKEY_KEYS_FILE", "SPAREKEY_CLIENT_TOKENS_FILE",
                                       "SPAREKEY_CA_FILE", "SPAREKEY_CONFIG", "SPAREKEY_ENV_FILE"])
 def test_an_unreadable_file(tmp_path, variable):

@@ -40,7 +40,8 @@ void key_entry_unref(struct key_entry *entry); /* NULL is allowed */
 
 struct keyring;
 
-#define KEYRING_SERVICES_MAX 256 /* different base URLs over the life of the process */
+/* Different base URLs over the life of the process. */
+#define KEYRING_SERVICES_MAX SETTINGS_SERVICES_MAX
 
 /* `changed` is called, from any thread and without the lock, when waiting requests should ask
  * again (pool_epoch moved). STATUS_NO_MEMORY. */

@@ -27,7 +27,10 @@ struct collection {
     struct settings *settings;
     uint32_t *slots; /* index of a key + 1, 0 = free; by hash of the secret, linear probing */
     size_t slot_count;
-    struct service_url *last_service; /* the one parsed last: neighbours mostly share it */
+    /* Those besides the default upstream, the one asked for last in front: neighbours mostly share
+     * theirs. */
+    struct service_url *services[SETTINGS_SERVICES_MAX];
+    size_t service_count;
 };
 
 /* ---- the set of keys seen --------------------------------------------------------------------- */
@@ -252,6 +255,38 @@ static enum status read_string(struct collection *c, const struct entry *field, 
     return *ret ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
+/* What becomes the value of a header field: a line end in it would begin another one. */
+static enum status read_header_value(struct collection *c, const struct entry *field, char **ret)
+{
+    char quoted[REPORT_QUOTE_MAX];
+
+    for (size_t i = 0; field && i < field->value.len; i++) {
+        if (field->value.ptr[i] > ' ' && field->value.ptr[i] < 0x7f)
+            continue;
+        report_error(&c->l->reporter, &field->origin, field->name.ptr,
+                     "expected visible ASCII characters, got %s",
+                     report_quote(field->value, false, quoted));
+        return STATUS_OK;
+    }
+    return read_string(c, field, ret);
+}
+
+/* What people read must stay on its line; reported when it would not. */
+static bool is_line(struct collection *c, const struct entry *field)
+{
+    char quoted[REPORT_QUOTE_MAX];
+
+    for (size_t i = 0; i < field->value.len; i++) {
+        if ((unsigned char)field->value.ptr[i] >= ' ' && field->value.ptr[i] != 0x7f)
+            continue;
+        report_error(&c->l->reporter, &field->origin, field->name.ptr,
+                     "expected a text without control characters, got %s",
+                     report_quote(field->value, false, quoted));
+        return false;
+    }
+    return true;
+}
+
 static void read_count(struct collection *c, const struct entry *field, uint32_t least,
                        uint32_t most, uint32_t *ret)
 {
@@ -266,6 +301,36 @@ static void read_count(struct collection *c, const struct entry *field, uint32_t
         report_error(&c->l->reporter, &field->origin, field->name.ptr,
                      "expected a whole number from %u to %u, got %s", least, most,
                      report_quote(field->value, false, quoted));
+}
+
+static struct service_url *known_service(struct collection *c, const struct service_url *url)
+{
+    for (size_t i = 0; i < c->service_count; i++) {
+        struct service_url *found = c->services[i];
+        if (!same_service(found, url))
+            continue;
+        c->services[i] = c->services[0];
+        c->services[0] = found;
+        return found;
+    }
+    return NULL;
+}
+
+static enum status add_service(struct collection *c, const struct entry *field,
+                               const struct service_url *url, struct service_url **ret)
+{
+    if (c->service_count == SETTINGS_SERVICES_MAX - 1) { /* the default upstream is one too */
+        report_error(&c->l->reporter, &field->origin, field->name.ptr,
+                     "more than %d different base URLs, the most that one gateway serves",
+                     SETTINGS_SERVICES_MAX);
+        return STATUS_OK;
+    }
+    *ret = arena_alloc(&c->l->loaded->strings, sizeof *url);
+    if (!*ret)
+        return STATUS_NO_MEMORY;
+    **ret = *url;
+    c->services[c->service_count++] = *ret;
+    return STATUS_OK;
 }
 
 static enum status read_service(struct collection *c, const struct entry *field,
@@ -285,14 +350,8 @@ static enum status read_service(struct collection *c, const struct entry *field,
     }
     if (status != STATUS_OK || same_service(&url, &c->settings->upstream))
         return status;
-    if (!c->last_service || !same_service(&url, c->last_service)) {
-        c->last_service = arena_alloc(&c->l->loaded->strings, sizeof url);
-        if (!c->last_service)
-            return STATUS_NO_MEMORY;
-        *c->last_service = url;
-    }
-    *ret = c->last_service;
-    return STATUS_OK;
+    *ret = known_service(c, &url);
+    return *ret ? STATUS_OK : add_service(c, field, &url, ret);
 }
 
 static size_t count_items(struct slice list)
@@ -310,7 +369,7 @@ static enum status read_models(struct collection *c, const struct entry *field, 
     struct arena *arena = &c->l->loaded->strings;
     size_t count = field ? count_items(field->value) : 0, at = 0;
 
-    if (count == 0)
+    if (count == 0 || !is_line(c, field))
         return STATUS_OK;
     char **models = arena_alloc(arena, (count + 1) * sizeof *models);
     if (!models)
@@ -376,9 +435,9 @@ static enum status read_attributes(struct collection *c, const struct yaml_key *
     enum status status = read_service(c, field_of(from, YAML_KEY_BASE_URL), &key->service);
 
     if (status == STATUS_OK)
-        status = read_string(c, field_of(from, YAML_KEY_ORGANIZATION), &key->organization);
+        status = read_header_value(c, field_of(from, YAML_KEY_ORGANIZATION), &key->organization);
     if (status == STATUS_OK)
-        status = read_string(c, field_of(from, YAML_KEY_PROJECT), &key->project);
+        status = read_header_value(c, field_of(from, YAML_KEY_PROJECT), &key->project);
     if (status == STATUS_OK)
         status = read_header(c, field_of(from, YAML_KEY_AUTH_HEADER), &key->auth_header);
     if (status == STATUS_OK)
@@ -394,7 +453,7 @@ static enum status read_name(struct collection *c, const struct yaml_key *from, 
 
     if (!name)
         name = field_of(from, YAML_KEY_KEY_ENV);
-    if (name)
+    if (name && is_line(c, name))
         return read_string(c, name, ret);
     *ret = source_text(c, &from->origin);
     return *ret ? STATUS_OK : STATUS_NO_MEMORY;

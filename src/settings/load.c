@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "settings/dotenv.h"
@@ -182,6 +184,35 @@ static enum status read_environment(struct loading *l)
 
 /* ---- files ------------------------------------------------------------------------------------ */
 
+/* The reason why this is nothing to read, or NULL. */
+static const char *unreadable(int fd, uint64_t max_bytes)
+{
+    struct stat facts;
+
+    if (fstat(fd, &facts) != 0)
+        return strerror(errno);
+    if (S_ISDIR(facts.st_mode))
+        return strerror(EISDIR);
+    if (S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3)) /* /dev/null */
+        return NULL;
+    if (!S_ISREG(facts.st_mode))
+        return "it is not a regular file";
+    return (uint64_t)facts.st_size > max_bytes ? "it is larger than any list of keys" : NULL;
+}
+
+int loading_open(const char *path, uint64_t max_bytes, const char **ret_why)
+{
+    /* Opening a FIFO waits for its writer unless told not to; files do not mind. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    *ret_why = fd < 0 ? strerror(errno) : unreadable(fd, max_bytes);
+    if (fd >= 0 && *ret_why) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 static enum status read_all(int fd, struct buffer *out)
 {
     enum { STEP = 65536 };
@@ -210,11 +241,13 @@ static enum status read_file(struct loading *l, const char *name, const struct e
 
     if (!path)
         return STATUS_NO_MEMORY;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *why;
+    int fd = loading_open(path, UINT64_MAX, &why);
     if (fd < 0 && errno == ENOENT && !by)
         return STATUS_OK;
     enum status status = fd < 0 ? STATUS_IO : read_all(fd, out);
-    int error = errno;
+    if (fd >= 0 && status == STATUS_IO)
+        why = strerror(errno);
     if (fd >= 0)
         (void)close(fd);
     if (status == STATUS_NO_MEMORY)
@@ -222,7 +255,7 @@ static enum status read_file(struct loading *l, const char *name, const struct e
     *ret_found = status == STATUS_OK;
     if (status != STATUS_OK)
         report_error(&l->reporter, &origin, NULL, "cannot be read: %s",
-                     status == STATUS_LIMIT ? "larger than 64 MiB" : strerror(error));
+                     status == STATUS_LIMIT ? "larger than 64 MiB" : why);
     return STATUS_OK;
 }
 

@@ -100,6 +100,10 @@ const struct entry *loading_find(const struct loading *l, struct slice name);
 /* `path` as given, or under the sources' directory when it is relative; in the scratch arena. */
 char *loading_path(struct loading *l, struct slice path);
 
+/* Opens a file for reading; /dev/null is an empty one. What is no file at all would block the start
+ * (a FIFO) or never end (a device). -1 with the reason in words. */
+int loading_open(const char *path, uint64_t max_bytes, const char **ret_why);
+
 /* Takes `value` into the vault, and notes it when it came by the environment. */
 NODISCARD
 enum status loading_put_secret(struct loading *l, const struct entry *entry, struct slice value,

@@ -2,7 +2,6 @@
 #include "settings/loading.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 const char *secret_problem(struct slice value)
@@ -27,6 +26,7 @@ enum {
     /* Longer than any secret, so that a line that is too long still is one line: comments may
      * take what is left. */
     LINE_MAX_BYTES = 65536,
+    SECRETS_FILE_MAX = 1 << 30, /* six million long keys */
 };
 
 struct line_reader {
@@ -129,15 +129,17 @@ enum status secret_lines(struct loading *l, const struct entry *option, line_tak
     r->line = 0;
     r->from = r->to = 0;
     r->skipping = false;
-    r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *why;
+    r->fd = loading_open(path, SECRETS_FILE_MAX, &why);
     enum status status = r->fd < 0 ? STATUS_IO : read_lines(l, option, r, take, context);
-    int error = errno;
+    if (r->fd >= 0 && status == STATUS_IO)
+        why = strerror(errno);
     if (r->fd >= 0)
         (void)close(r->fd);
     explicit_bzero(r->bytes, sizeof r->bytes);
     if (status == STATUS_IO) {
         report_error(&l->reporter, &option->origin, option->name.ptr, "cannot read %s: %s",
-                     report_quote(option->value, false, quoted), strerror(error));
+                     report_quote(option->value, false, quoted), why);
         return STATUS_OK;
     }
     return status;

@@ -24,6 +24,8 @@
 extern "C" {
 #endif
 
+#define SETTINGS_SERVICES_MAX 256 /* different base URLs, the default upstream among them */
+
 /* A parsed http(s) URL. Strings are owned by the settings. */
 struct service_url {
     bool tls;

@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 static void orders_keys_by_number(void **state)
 {
@@ -101,6 +103,78 @@ static void reads_a_keys_file(void **state)
     assert_key(f, 3, "keys.txt:8", "keys.txt", "sk-3");
 }
 
+static void refuses_what_is_no_file_of_keys(void **state)
+{
+    struct fixture *f = *state;
+    char path[128], text[256];
+
+    assert_int_equal(fixture_load(f, LIST("--keys-file", "/dev/zero"), NULL, false),
+                     STATUS_INVALID);
+    assert_errors(f, "command line: --keys-file: cannot read \"/dev/zero\": it is not a regular "
+                     "file\n");
+    (void)snprintf(path, sizeof path, "%s/fifo", f->directory);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    (void)snprintf(text, sizeof text,
+                   "command line: --keys-file: cannot read \"%s\": it is not a regular file\n",
+                   path);
+    /* Nobody writes to it: opening it as one opens a file would wait for ever. */
+    assert_int_equal(fixture_load(f, LIST("--keys-file", path), NULL, false), STATUS_INVALID);
+    assert_errors(f, text);
+    must_load(f, LIST("--keys-file", "/dev/null"), NULL);
+    assert_int_equal(f->settings->key_count, 0);
+    (void)unlink(path);
+}
+
+/* A line end in a value would begin a header field of its own. */
+static void refuses_values_that_break_lines(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_write(f, "sparekey.yaml",
+                  "keys:\n"
+                  "  - key: " KEY_A "\n"
+                  "    organization: \"org\\r\\nX-Evil: 1\"\n"
+                  "    project: \"p q\"\n"
+                  "    name: \"a\\nb\"\n"
+                  "    models: [\"m\\u001b[1m\"]\n");
+    assert_int_equal(fixture_load(f, NULL, NULL, false), STATUS_INVALID);
+    assert_errors(f, "sparekey.yaml:3: organization: expected visible ASCII characters, got "
+                     "\"org..X-Evil: 1\"\n"
+                     "sparekey.yaml:4: project: expected visible ASCII characters, got \"p q\"\n"
+                     "sparekey.yaml:6: models: expected a text without control characters, got "
+                     "\"m.[1m\"\n"
+                     "sparekey.yaml:5: name: expected a text without control characters, got "
+                     "\"a.b\"\n");
+}
+
+/* `count` keys, each with a base URL of its own. */
+static void write_services(struct fixture *f, int count)
+{
+    struct buffer text = {0};
+
+    assert_int_equal(buffer_printf(&text, 1 << 20, "keys:\n"), STATUS_OK);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(buffer_printf(&text, 1 << 20,
+                                       "  - key: sk-%d\n    base_url: http://127.0.0.1/r%d\n", i,
+                                       i),
+                         STATUS_OK);
+    assert_int_equal(buffer_append(&text, slice_of("", 1), 1 << 20), STATUS_OK);
+    fixture_write(f, "sparekey.yaml", text.data);
+    buffer_clear(&text);
+}
+
+static void limits_base_urls(void **state)
+{
+    struct fixture *f = *state;
+
+    write_services(f, SETTINGS_SERVICES_MAX - 1);
+    must_load(f, NULL, NULL);
+    write_services(f, SETTINGS_SERVICES_MAX);
+    assert_int_equal(fixture_load(f, NULL, NULL, false), STATUS_INVALID);
+    assert_errors(f, "sparekey.yaml:513: base_url: more than 256 different base URLs, the most "
+                     "that one gateway serves\n");
+}
+
 /* Of this process's own work: other programs on the machine must not fail the test. */
 static double cpu_seconds(void)
 {
@@ -141,9 +215,15 @@ static void loads_a_million_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(orders_keys_by_number), TEST(merges_key_variables_of_all_sources),
-        TEST(warns_about_odd_keys),  TEST(refuses_impossible_keys),
-        TEST(reads_a_keys_file),     TEST(loads_a_million_keys),
+        TEST(orders_keys_by_number),
+        TEST(merges_key_variables_of_all_sources),
+        TEST(warns_about_odd_keys),
+        TEST(refuses_impossible_keys),
+        TEST(reads_a_keys_file),
+        TEST(refuses_what_is_no_file_of_keys),
+        TEST(refuses_values_that_break_lines),
+        TEST(limits_base_urls),
+        TEST(loads_a_million_keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,13 @@ static int64_t body_time_ms(const struct server_conn *s)
     return left;
 }
 
+static int64_t head_time_ms(const struct server_conn *s)
+{
+    int64_t limit = s->server->limits.head_timeout_ms;
+
+    return s->server->draining && limit > SERVER_DRAIN_HEAD_MS ? SERVER_DRAIN_HEAD_MS : limit;
+}
+
 /* Arms the timer for what is awaited now. */
 static void arm_timer(struct server_conn *s)
 {
@@ -179,7 +186,7 @@ static void arm_timer(struct server_conn *s)
     if (s->state == SERVER_WAITING)
         net_timer_start(s->server->loop, &s->timer, limits->keepalive_timeout_ms);
     else if (s->state == SERVER_HEAD)
-        net_timer_start(s->server->loop, &s->timer, limits->head_timeout_ms);
+        net_timer_start(s->server->loop, &s->timer, head_time_ms(s));
     else if (s->state == SERVER_REQUEST && !s->request_complete)
         net_timer_start(s->server->loop, &s->timer, body_time_ms(s));
 }
@@ -477,6 +484,8 @@ void server_drain(struct server *server)
         next = l->next;
         if (s->state == SERVER_WAITING)
             leave(s);
+        else if (s->state == SERVER_HEAD)
+            arm_timer(s);
         else if (s->state == SERVER_REQUEST && !s->replied)
             s->keep_alive = false;
     }

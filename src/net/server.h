@@ -36,7 +36,8 @@
 extern "C" {
 #endif
 
-#define SERVER_PIPELINE_MAX 65536 /* bytes buffered behind the current request */
+#define SERVER_PIPELINE_MAX  65536 /* bytes buffered behind the current request */
+#define SERVER_DRAIN_HEAD_MS 1000  /* a head that has begun has so long to end while draining */
 
 struct server_conn;
 struct server;
@@ -127,7 +128,8 @@ uint16_t server_port(const struct server *server);
 /* Stops accepting; connections live on. Listening again is allowed, at once. */
 void server_unlisten(struct server *server);
 
-/* Drain: stop accepting, close idle connections now and the others after their answer. */
+/* Drain: stop accepting, close idle connections now and the others after their answer. A head that
+ * is not complete after SERVER_DRAIN_HEAD_MS gets 408: it may never be. */
 void server_drain(struct server *server);
 
 /* Closes every connection at once; requests in progress get `gone`. */

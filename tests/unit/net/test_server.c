@@ -875,6 +875,23 @@ static void connections_counted_together(void **state)
     end_free(two);
 }
 
+/* A head that has begun may be completed, but not wait for ever. */
+static void drains_with_half_a_head(void **state)
+{
+    (void)state;
+    struct end *done = client_saying("GET / HTTP/1.1\r\nHo"), *never = client_saying("GET / HT");
+    struct server_conn *last = container_of(owner.server.conns.prev, struct server_conn, node);
+    RUN_UNTIL(last->state != 0 &&
+              container_of(last->node.prev, struct server_conn, node)->state != 0);
+    server_drain(&owner.server);
+    say(done, "st: x\r\n\r\n");
+    RUN_UNTIL(has(done, "hello"));
+    RUN_UNTIL(has(never, "408"));
+    RUN_UNTIL(owner.drained_downs == 1); /* before the head's own timeout of a minute */
+    end_free(done);
+    end_free(never);
+}
+
 static void drains(void **state)
 {
     (void)state;
@@ -1142,6 +1159,7 @@ int main(void)
         test(too_many_connections),
         test(connections_counted_together),
         test(drains),
+        test(drains_with_half_a_head),
         test(drains_when_nobody_is_there),
         test(listens_again),
         test(an_abort_never_looks_like_an_end),

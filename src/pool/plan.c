@@ -300,7 +300,12 @@ static void stand(struct plan *plan, struct queue *queue, unsigned place, int64_
     int64_t turn_ns = queue_turn_ns(queue, place < QUEUE_PLACES ? place : queue->count, now_ns);
     struct outlook outlook = {.recovery_ns = turn_ns, .cooling = FAILURE_RATE};
 
-    if (now_ns < wait_end_ns(plan, now_ns) && line_up(plan, now_ns)) {
+    /* Who could not be served before his time is over must not stand in others' way: a line longer
+     * than the patience of those in it serves nobody in time. */
+    bool in_time =
+        plan->queue ? now_ns < wait_end_ns(plan, now_ns) : turn_ns < wait_end_ns(plan, now_ns);
+
+    if (in_time && line_up(plan, now_ns)) {
         turn_ns = queue_turn_ns(queue, place, now_ns);
         wait_until(plan, sooner(turn_ns, plan->wait_end_ns), ret_step);
     } else {

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "gateway/echo.h"
 #include "gateway/respond.h"
-#include "openai/error_body.h"
 
 enum {
     TRAIL_MAX = 16, /* attempts named in x-sparekey-trail */
@@ -54,6 +54,23 @@ static void add_fields_or_leave(struct exchange *x, struct buffer *fields, bool 
         fields->len = len;
 }
 
+static void put_body(void *request, const char *data, size_t len)
+{
+    server_reply_body(request, data, len);
+}
+
+void answer_flow(struct exchange *x, const char *data, size_t len)
+{
+    echo_pass(exchange_secret(x), &x->echo_held, slice_of(data, len),
+              &(struct echo_sink){put_body, x->request});
+}
+
+/* What looked like the beginning of a key comes out now: no more bytes follow. */
+static void end_flow(struct exchange *x)
+{
+    echo_end(exchange_secret(x), &x->echo_held, &(struct echo_sink){put_body, x->request});
+}
+
 void answer_commit(struct exchange *x)
 {
     struct limit_report limits;
@@ -65,7 +82,8 @@ void answer_commit(struct exchange *x)
     keyring_proven(exchange_ring(x), &x->plan, &facts, exchange_now(x));
     x->phase = PHASE_FLOWING;
     server_reply_head(x->request, x->status, buffer_slice(&ws->held_fields), x->content_length);
-    server_reply_body(x->request, ws->held.data, ws->held.len);
+    x->echo_held = 0;
+    answer_flow(x, ws->held.data, ws->held.len);
     ws->held.len = 0;
     exchange_free_kept(x);
     if (upstream_release_request(&x->call))
@@ -80,6 +98,7 @@ void answer_deliver(struct exchange *x)
     struct workspace *ws = x->ws;
 
     net_timer_stop(&x->worker->loop, &x->timer);
+    (void)echo_mask(exchange_secret(x), ws->held.data, ws->held.len);
     add_fields_or_leave(x, &ws->held_fields, false);
     keyring_succeed(exchange_ring(x), &x->plan, &facts, exchange_now(x));
     server_reply_head(request, x->status, buffer_slice(&ws->held_fields),
@@ -98,7 +117,6 @@ void answer_return(struct exchange *x, const struct plan_step *step)
     struct buffer *body = kept ? &x->kept->body : &x->ws->held;
 
     add_fields_or_leave(x, fields, step->should_not_retry);
-    redact_keys(body->data, body->len);
     server_reply_head(request, kept ? x->kept->status : x->status, buffer_slice(fields),
                       (int64_t)body->len);
     server_reply_body(request, body->data, body->len);
@@ -189,6 +207,7 @@ void answer_cut(struct exchange *x, enum transport transport)
     struct buffer event = {0};
 
     (void)attempt_report(x, transport);
+    end_flow(x);
     if (x->is_stream && !x->sse.error &&
         sse_write_error(x->endpoint.stream, x->sse.mid_event,
                         SLICE("The stream was cut by the upstream before it was complete."),
@@ -206,6 +225,7 @@ void answer_finish(struct exchange *x)
     struct limit_report limits;
     struct answer_facts facts = attempt_facts(x, &limits);
 
+    end_flow(x);
     if (x->is_stream && x->sse.error) {
         /* The error event itself has been forwarded; the key's health hears of it. */
         (void)attempt_report(x, TRANSPORT_OK);

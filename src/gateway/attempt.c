@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "gateway/credential.h"
+#include "gateway/echo.h"
 #include "gateway/headers.h"
 #include "gateway/respond.h"
 #include "openai/error_body.h"
@@ -139,6 +140,18 @@ static void log_failure(const struct exchange *x, const struct verdict *verdict,
              *evidence->request_id ? ", request " : "", evidence->request_id);
 }
 
+/* Before anything is read out of an error: texts are cut to fit, and a part of a key is not found
+ * any more. The answer may be kept, and the next attempt has another key. */
+static void mask_error(struct exchange *x)
+{
+    if (x->ws && x->status / 100 != 2) {
+        echo_mask_error(exchange_secret(x), x->ws->held.data, x->ws->held.len);
+        echo_mask_error(exchange_secret(x), x->ws->held_fields.data, x->ws->held_fields.len);
+    }
+    if (x->is_stream && x->sse.error)
+        echo_mask_error(exchange_secret(x), x->sse.error_data.data, x->sse.error_data.len);
+}
+
 /* `none` stands in for the hints of an answer that flows or never came. */
 static void describe_answer(struct exchange *x, enum transport transport, struct hints *none,
                             struct answer *ret)
@@ -241,8 +254,10 @@ bool attempt_report(struct exchange *x, enum transport transport)
     struct limit_report limits;
     struct answer_facts facts = attempt_facts(x, &limits);
 
+    mask_error(x);
     describe_answer(x, transport, &none, &answer);
     verdict_of(&answer, &verdict, &evidence);
+    echo_mask_evidence(exchange_secret(x), &evidence);
     if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER)
         log_failure(x, &verdict, &evidence);
     bool keep =
@@ -306,6 +321,8 @@ static bool note_head(struct exchange *x, const struct http_head *head)
                                               ws->hints.limits[LIMIT_PROJECT_TOKENS].limit > 0);
     if (headers_downstream(head, &ws->held_fields) != STATUS_OK)
         return false;
+    if (echo_mask(exchange_secret(x), ws->held_fields.data, ws->held_fields.len))
+        ws->hints.organization[0] = ws->hints.project[0] = '\0'; /* whoever says that is no judge */
     if (x->is_stream)
         return buffer_append(&ws->held_fields,
                              SLICE("cache-control: no-cache\r\nx-accel-buffering: no\r\n"),
@@ -373,7 +390,7 @@ static void hold(struct exchange *x, const char *data, size_t len)
 
 static void flow(struct exchange *x, const char *data, size_t len)
 {
-    server_reply_body(x->request, data, len);
+    answer_flow(x, data, len);
     if (server_queued(x->request) > CONN_HIGH_WATER)
         upstream_pause(&x->call);
 }
@@ -410,10 +427,11 @@ static void on_flush(struct upstream_call *call)
  * document that is framed as a whole one is a broken answer too. Longer ones have begun to flow. */
 static bool is_whole_document(const struct exchange *x)
 {
-    if (x->is_stream || x->head_method || x->status == 204 ||
-        !slice_starts(slice_str(x->ws->content_type), SLICE("application/json")))
+    if (x->is_stream || x->head_method || x->status == 204 || x->content_length == 0 ||
+        !headers_type_is_json(slice_str(x->ws->content_type)))
         return true;
-    return json_whole(buffer_slice(&x->ws->held));
+    return json_whole(buffer_slice(&x->ws->held)) ||
+           headers_say_encoded(buffer_slice(&x->ws->held_fields));
 }
 
 static void on_complete(struct upstream_call *call)

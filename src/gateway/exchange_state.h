@@ -79,9 +79,10 @@ struct exchange {
     bool is_stream; /* the answer is an event stream */
     bool head_method;
     bool caller_deadline; /* the deadline is the caller's own, shorter than ours */
-    bool limits_told;   /* what this answer's head says of limits has been passed on */
-    bool counts_tokens; /* … and it limits tokens: what the answer used is worth looking for */
-    int64_t tokens;     /* used, as far as has been read; 0 = not said */
+    bool limits_told;     /* what this answer's head says of limits has been passed on */
+    bool counts_tokens;   /* … and it limits tokens: what the answer used is worth looking for */
+    size_t echo_held;     /* bytes of the key that may have begun in what has flowed */
+    int64_t tokens;       /* used, as far as has been read; 0 = not said */
 };
 
 static inline int64_t exchange_now(const struct exchange *x)
@@ -92,6 +93,12 @@ static inline int64_t exchange_now(const struct exchange *x)
 static inline struct keyring *exchange_ring(const struct exchange *x)
 {
     return x->worker->shared->keyring;
+}
+
+/* The key the attempt was sent with; while it is in flight or its answer flows. */
+static inline struct slice exchange_secret(const struct exchange *x)
+{
+    return secret_bytes(x->key->secret);
 }
 
 /* ---- exchange.c ---- */
@@ -134,6 +141,9 @@ bool attempt_report(struct exchange *x, enum transport transport);
 
 /* The held answer goes out and the rest will flow. */
 void answer_commit(struct exchange *x);
+
+/* The next bytes of an answer that flows. */
+void answer_flow(struct exchange *x, const char *data, size_t len);
 
 /* A whole answer below 400, held to its end, goes out. */
 void answer_deliver(struct exchange *x);

@@ -213,6 +213,18 @@ bool headers_type_is_json(struct slice content_type)
            (!behind.len || behind.ptr[0] == ';' || behind.ptr[0] == ' ');
 }
 
+bool headers_say_encoded(struct slice lines)
+{
+    struct slice line, name;
+
+    while (slice_next_item(&lines, '\n', &line)) {
+        struct slice value = line;
+        if (slice_next_item(&value, ':', &name) && slice_ieq(name, SLICE("content-encoding")))
+            return !slice_contains_nocase(value, SLICE("identity"));
+    }
+    return false;
+}
+
 static void note_timeout(struct slice value, struct request_facts *facts)
 {
     uint64_t millionths;

@@ -38,6 +38,9 @@ enum status headers_upstream(const struct http_head *head, struct slice via, str
 NODISCARD
 enum status headers_downstream(const struct http_head *head, struct buffer *out);
 
+/* Whether the lines of an answer say that its body is compressed, though nobody asked for that. */
+bool headers_say_encoded(struct slice lines);
+
 /* Whether a Content-Type is that of one JSON document: no application/jsonl, no json-seq. */
 bool headers_type_is_json(struct slice content_type);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/credential.h"
+#include "gateway/echo.h"
 #include "openai/verdict.h"
 
 enum {
@@ -62,6 +63,7 @@ static void lose(struct probing *p)
 
 static void judge(struct probing *p, enum transport transport)
 {
+    struct slice secret = secret_bytes(p->entry->secret);
     struct answer answer = {
         .transport = transport,
         .request_sent = p->call.sent,
@@ -75,7 +77,9 @@ static void judge(struct probing *p, enum transport transport)
     struct verdict verdict;
     struct evidence evidence;
 
+    echo_mask_error(secret, p->body.data, p->body.len);
     verdict_of(&answer, &verdict, &evidence);
+    echo_mask_evidence(secret, &evidence);
     keyring_probe_hear(ring_of(p), p->key, &verdict, &evidence, now_of(p));
     log_line(p->prober->worker->shared->log, LOG_SEVERITY_INFO, "probed", "key %s (%s): %s",
              p->entry->mask, p->entry->name,

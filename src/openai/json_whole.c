@@ -30,6 +30,9 @@ static const char *skip_string(const char *at, const char *end)
 
 bool json_whole(struct slice text)
 {
+    struct slice mark = SLICE("\xEF\xBB\xBF");
+    if (slice_starts(text, mark))
+        text = slice_from(text, mark.len);
     const char *end = text.ptr + text.len;
     const char *at = skip_space(text.ptr, end);
     int64_t depth = 0;

@@ -12,7 +12,8 @@ extern "C" {
 
 /* Whether `text` is one object or array from its first byte to its last, as far as brackets and
  * quotes tell: what was cut off anywhere is not, because the outermost bracket is the last to
- * close. White space around it is allowed. It does not judge what stands between the brackets:
+ * close. White space around it is allowed,
+ * and a byte order mark before it. It does not judge what stands between the brackets:
  * it is asked about every answer, and costs a quarter of a scan that does (json_scan). */
 bool json_whole(struct slice text);
 

@@ -24,13 +24,13 @@ def chunked(*chunks, fields=b"", end=b"0\r\n\r\n"):
 
 @pytest.fixture
 def scripted(stage):
-    """start(*answers): (the upstream, a gateway with two keys in front of it)."""
+    """start(*answers): (the upstream, a gateway in front of it, with two keys if not told)."""
     made = []
 
     def start(*answers, **options):
-        settings = options.pop("settings", {})
+        settings, keys = options.pop("settings", {}), options.pop("keys", ("a", "b"))
         made.append(Scripted(*answers, **options))
-        return made[-1], stage.gateway(made[-1].url, ("a", "b"), **settings)
+        return made[-1], stage.gateway(made[-1].url, keys, **settings)
 
     yield start
     for upstream in made:
@@ -257,3 +257,61 @@ def test_no_credential_of_the_client_goes_up(scripted):
     gateway.chat(headers={"sec-websocket-protocol": "realtime, openai-insecure-api-key.mine",
                           "x-goog-api-key": "mine", "api-key": "mine", "x-api-key": "mine"})
     assert b"mine" not in upstream.requests[0]
+
+
+OPAQUE = "gate-7fQ2mZ8vK1xW4pL9sT6yB3nR5cD0hJ"  # does not look like a key
+TOLD = OPAQUE.encode()
+SAYS = json.dumps({"error": {"message": f"no {OPAQUE}", "type": "server_error",
+                             "code": f"bad_{OPAQUE}_key"}}).encode()
+ECHOES = {
+    "a field": answer(b"x-your-key: Bearer " + TOLD + b"\r\nx-request-id: " + TOLD
+                      + b"\r\nopenai-organization: " + TOLD + b"\r\n"),
+    "a document": answer(body=BODY.replace(b"hello", TOLD)),
+    "a large document": answer(body=BODY.replace(b"hello", b"x" * 100000 + TOLD + b"y" * 9999)),
+    "an error": answer(b"x-request-id: r" + TOLD + b"\r\n", SAYS, b"500 Oh"),
+    "a refusal": answer(b"x-request-id: " + b"r" * 50 + TOLD + b"\r\n", SAYS, b"401 Oh"),
+    "a stream": b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                + b"transfer-encoding: chunked\r\n\r\n" + b"".join(
+                    b"%x\r\n%b\r\n" % (len(c), c) for c in (
+                        STREAM, b'data: {"error":{"message":"no ' + TOLD[:9], TOLD[9:] + b'"}}\n\n'))
+                + b"0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("case", ECHOES)
+def test_a_key_that_is_sent_back_goes_no_further(scripted, case):
+    """Not to the caller, nor into the log or the health page (gateway.request, stage.take_down)."""
+    _, gateway = scripted(ECHOES[case], keys=("a",), settings={"OPENAI_API_KEY": OPAQUE})
+    reply = gateway.chat(stream="stream" in case)
+    assert OPAQUE[:12] not in reply.text + str(reply.headers)
+    assert OPAQUE[:12] not in gateway.get("/api/openai/health").text
+    assert OPAQUE[:12] not in gateway.tail()
+    assert reply.status_code >= 400 or "**********" in reply.text + str(reply.headers)
+
+
+def typed(kind, body, fields=b"", status=b"200 OK"):
+    return (b"HTTP/1.1 " + status + b"\r\ncontent-type: " + kind + b"\r\n" + fields
+            + b"content-length: %d\r\n\r\n" % len(body) + body)
+
+
+UNUSUAL = {
+    "lines": typed(b"application/jsonl", b'{"a":1}\n{"a":2}\n'),
+    "a sequence": typed(b"application/json-seq", b'\x1e{"a":1}\n\x1e{"a":2}\n'),
+    "an empty body": typed(b"application/json", b""),
+    "accepted": typed(b"application/json", b"", status=b"202 Accepted"),
+    "compressed": typed(b"application/json", b"\x1f\x8b\x08 not looked into",
+                        b"Content-Encoding: br\r\n"),
+    "a byte order mark": typed(b"application/json; charset=utf-8", b"\xef\xbb\xbf{}"),
+    "no number": typed(b"application/json", b'{"a":NaN}'),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_an_unusual_answer_is_no_failure(scripted, case):
+    upstream, gateway = scripted(UNUSUAL[case], answer())
+    with Raw(gateway.address) as raw:
+        raw.send(post("/v1/chat/completions", b'{"model":"m","messages":[]}'))
+        reply = raw.read_all()
+    assert reply.startswith(UNUSUAL[case][:12])
+    assert reply.endswith(UNUSUAL[case].partition(b"\r\n\r\n")[2])
+    assert len(upstream.requests) == 1

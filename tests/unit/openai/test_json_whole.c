@@ -15,6 +15,7 @@ static const char *const documents[] = {
     "{\"quote\":\"\\\"\",\"slash\":\"\\\\\",\"both\":\"\\\\\\\"}\"}",
     "[[[[\"]\"]]],{\"\":{}}]",
     "{\"empty\":\"\"}",
+    "\xEF\xBB\xBF {\"marked\":[NaN]}",
 };
 
 static void whole_documents_are_whole(void **state)

@@ -164,6 +164,23 @@ static const char *advice(enum failure failure)
     return "no key could serve this request";
 }
 
+/* It was not OpenAI, and not the network. */
+static bool out_of_files(const struct exchange *x)
+{
+    const struct upstream *upstream = x->call.upstream;
+
+    return upstream && (strcmp(upstream->failure, uv_strerror(UV_EMFILE)) == 0 ||
+                        strcmp(upstream->failure, uv_strerror(UV_ENFILE)) == 0);
+}
+
+static const char *advice_on(const struct exchange *x, enum failure failure)
+{
+    if (failure == FAILURE_NETWORK && out_of_files(x))
+        return "the gateway has run out of open files (ulimit -n) and cannot connect; raise the "
+               "limit or lower SPAREKEY_MAX_CONNECTIONS";
+    return advice(failure);
+}
+
 void answer_give_up(struct exchange *x, const struct plan_step *step)
 {
     struct server_conn *request = x->request;
@@ -188,16 +205,17 @@ void answer_give_up(struct exchange *x, const struct plan_step *step)
     add_fields_or_leave(x, &fields, step->should_not_retry);
     unsigned attempts = x->plan.attempt_count;
     log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "gave_up",
-             "status %d after %u attempts: %s", step->status, attempts, advice(step->failure));
+             "status %d after %u attempts: %s", step->status, attempts,
+             advice_on(x, step->failure));
     exchange_end_failed(x);
     request->user = NULL;
     if (step->retry_after_s)
         respond_error(request, step->status, code, buffer_slice(&fields),
-                      "Sparekey: %s (%u attempts). Try again in %d s.", advice(step->failure),
+                      "Sparekey: %s (%u attempts). Try again in %d s.", advice_on(x, step->failure),
                       attempts, step->retry_after_s);
     else
         respond_error(request, step->status, code, buffer_slice(&fields),
-                      "Sparekey: %s (%u attempts).", advice(step->failure), attempts);
+                      "Sparekey: %s (%u attempts).", advice_on(x, step->failure), attempts);
     buffer_clear(&fields);
 }
 

@@ -58,6 +58,9 @@ static struct workspace *borrow_workspace(struct worker *w)
 
 static void return_workspace(struct worker *w, struct workspace *ws)
 {
+    if (ws->counted)
+        (void)__atomic_sub_fetch(&w->shared->buffered, ws->counted, __ATOMIC_RELAXED);
+    ws->counted = 0;
     if (w->free_workspace_count == WORKER_FREE_WORKSPACES) {
         clear_workspace(ws);
         free(ws);
@@ -219,6 +222,38 @@ no_memory:
     return NULL;
 }
 
+/* Counts what has arrived, not what was declared: an announcement costs nothing. Bodies that a free
+ * workspace would keep are left out: the number of connections bounds them, and most requests
+ * never touch what all workers share. */
+static bool count_body(struct exchange *x, size_t len)
+{
+    uint64_t *all = &x->worker->shared->buffered;
+    uint64_t total = x->ws->body.len + len;
+
+    if (total <= WORKSPACE_KEEP_BYTES)
+        return true;
+    uint64_t more = total - x->ws->counted;
+    if (__atomic_add_fetch(all, more, __ATOMIC_RELAXED) > x->settings->max_buffered_bytes) {
+        (void)__atomic_sub_fetch(all, more, __ATOMIC_RELAXED);
+        return false;
+    }
+    x->ws->counted = total;
+    return true;
+}
+
+static void refuse_for_room(struct exchange *x)
+{
+    struct server_conn *request = x->request;
+
+    log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "buffers_full",
+             "a request was refused: those in progress fill SPAREKEY_MAX_BUFFERED");
+    exchange_end(x);
+    request->user = NULL;
+    respond_error(request, 503, "gateway_buffers_full", SLICE("retry-after: 1\r\n"),
+                  "The gateway holds as many bytes of request bodies as it may "
+                  "(SPAREKEY_MAX_BUFFERED); try again when others have been served.");
+}
+
 static void refuse_body(struct exchange *x, int status)
 {
     struct server_conn *request = x->request;
@@ -239,6 +274,11 @@ static void refuse_body(struct exchange *x, int status)
 void exchange_body(struct exchange *x, const char *data, size_t len)
 {
     struct workspace *ws = x->ws;
+
+    if (!count_body(x, len)) {
+        refuse_for_room(x);
+        return;
+    }
     enum status status =
         buffer_append(&ws->body, slice_of(data, len), (size_t)x->settings->max_body_bytes);
 

@@ -44,6 +44,7 @@ struct workspace {
     char method[16];
     size_t method_len;
     bool is_json;
+    uint64_t counted; /* bytes of the body that shared->buffered counts */
     /* the current attempt */
     struct buffer head; /* "POST /v1/… HTTP/1.1\r\nhost: …\r\nauthorization: Bearer " */
     struct buffer tail; /* lines behind those of `fields`, and the empty one */

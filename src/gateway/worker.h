@@ -29,6 +29,7 @@ struct shared {
     /* Only through __atomic builtins: */
     bool draining;
     uint32_t connections; /* of clients, all workers */
+    uint64_t buffered;    /* bytes of request bodies held, all workers; small ones not counted */
     uint32_t waiting;     /* exchanges waiting for a change of the pool, all workers */
     uint64_t request_ids;
 };

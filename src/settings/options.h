@@ -110,6 +110,9 @@ enum {
       "how long a request waits when every key is at its limit; 0 = it is refused at once")        \
     X(MAX_BODY, "SPAREKEY_MAX_BODY", SIZE, "bytes", KIB(1), GIB(1), "64MiB", NULL, RELOADABLE,     \
       max_body_bytes, GROUP_LIMITS, "largest request body")                                        \
+    X(MAX_BUFFERED, "SPAREKEY_MAX_BUFFERED", SIZE, "bytes", KIB(64), (uint64_t)1 << 40, "1GiB",    \
+      NULL, RELOADABLE, max_buffered_bytes, GROUP_LIMITS,                                          \
+      "memory for request bodies, all together; beyond it requests are refused for a moment")      \
     X(MAX_CONNECTIONS, "SPAREKEY_MAX_CONNECTIONS", COUNT, NULL, 1, 1u << 20, "16384", NULL,        \
       RELOADABLE, max_connections, GROUP_LIMITS, "of clients, all workers together")               \
     X(MAX_WAITING, "SPAREKEY_MAX_WAITING", COUNT, NULL, 0, 1u << 20, "1024", NULL, RELOADABLE,     \

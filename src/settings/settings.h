@@ -80,12 +80,14 @@ struct settings {
     int64_t
         client_timeout_ms; /* SPAREKEY_CLIENT_TIMEOUT, 60 s: to send a head or the next bytes of a body, or to take some of its answer */
     int64_t keepalive_ms;  /* SPAREKEY_KEEPALIVE, 120 s: idle client connection */
-    int64_t stream_hold_ms;   /* SPAREKEY_STREAM_HOLD, 2 s */
-    bool prompt_affinity;     /* SPAREKEY_PROMPT_AFFINITY; pool_options.affinity */
-    int64_t max_wait_ms;      /* SPAREKEY_MAX_WAIT, 20 s; pool_options.max_wait_ns */
-    uint32_t max_waiting;     /* SPAREKEY_MAX_WAITING, for each model; pool_options.queue_max */
-    int64_t proof_wait_ms;    /* SPAREKEY_PROOF_WAIT, 300 ms; pool_options.proof_wait_ns */
-    uint64_t max_body_bytes;  /* SPAREKEY_MAX_BODY, 64 MiB */
+    int64_t stream_hold_ms;  /* SPAREKEY_STREAM_HOLD, 2 s */
+    bool prompt_affinity;    /* SPAREKEY_PROMPT_AFFINITY; pool_options.affinity */
+    int64_t max_wait_ms;     /* SPAREKEY_MAX_WAIT, 20 s; pool_options.max_wait_ns */
+    uint32_t max_waiting;    /* SPAREKEY_MAX_WAITING, for each model; pool_options.queue_max */
+    int64_t proof_wait_ms;   /* SPAREKEY_PROOF_WAIT, 300 ms; pool_options.proof_wait_ns */
+    uint64_t max_body_bytes; /* SPAREKEY_MAX_BODY, 64 MiB */
+    uint64_t
+        max_buffered_bytes;   /* SPAREKEY_MAX_BUFFERED, of all bodies held, all workers together */
     uint32_t max_connections; /* SPAREKEY_MAX_CONNECTIONS, of clients, all workers together */
     enum log_level log_level; /* SPAREKEY_LOG_LEVEL */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import time
 
 import pytest
 
-from support.gateway import CHAT, MODEL
+from support.gateway import CHAT, MODEL, chat_body, text_of
+from support.process import PATIENCE_SECONDS
 from support.raw import Raw
 
 MIB = 1 << 20
@@ -92,6 +94,45 @@ def test_the_limit_is_a_setting(stage):
     assert gateway.request("POST", CHAT, content=b"x" * 2049).status_code == 413
     assert gateway.request("POST", CHAT, content=b"x" * 2048).status_code == 400
     assert [e["body_bytes"] for e in mock.journal()] == [2048]
+
+
+def begun(gateway, sent, length):
+    """A request of which so much has been sent."""
+    raw = Raw(gateway.address)
+    raw.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+             b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % length)
+    raw.send(b" " * sent)
+    return raw
+
+
+def test_memory_of_unfinished_bodies(stage):
+    """All workers together hold so much, of what has arrived; what is let go is room again."""
+    mock, gateway = stage.up(SPAREKEY_MAX_BUFFERED="4MiB", SPAREKEY_WORKERS="2")
+    announced = [begun(gateway, 10, 8 * MIB) for _ in range(8)] # costs nothing
+    held = [begun(gateway, MIB, 3 * MIB) for _ in range(5)] # one of them is too much
+    gateway.wait_for_log('"event":"buffers_full"')
+    text_of(gateway.chat()) # a small one has room
+    for raw in held:
+        raw.socket.setblocking(False)
+    answers = []
+    for raw in held:
+        try:
+            answers.append(raw.socket.recv(65536))
+            raw.socket.close()
+        except BlockingIOError:
+            pass # still waited for
+    assert len(answers) == 1
+    assert answers[0].startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in answers[0].lower()
+    assert b"SPAREKEY_MAX_BUFFERED" in answers[0]
+    for raw in held + announced:
+        raw.socket.close()
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    big = json.dumps(chat_body("x" * (3 * MIB))).encode()
+    while gateway.request("POST", CHAT, content=big).status_code == 503: # until they are noticed
+        assert time.monotonic() < give_up
+    for _ in range(8): # nothing stays counted
+        assert gateway.request("POST", CHAT, content=big).status_code == 200
+    assert mock.journal()[-1]["body_bytes"] == len(big)
 
 
 def test_expect_100_continue(stage):

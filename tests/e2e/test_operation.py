@@ -1,6 +1,7 @@
 """Starting, watching, reloading, draining."""
 
 import concurrent.futures
+import itertools
 import json
 import pathlib
 import re
@@ -223,6 +224,24 @@ def test_the_soft_limit_of_open_files_is_raised(tmp_path):
 def test_a_low_limit_of_open_files_is_told(tmp_path):
     child = start_limited(tmp_path, "ulimit -n 120")
     assert "allows 80 connections" in end(child)
+
+
+def leave_one_file(pid):
+    """Lowers the limit so that one more descriptor can be opened, and no second one."""
+    numbers = {int(path.name) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+    limit = next(n + 1 for n in itertools.count() if n not in numbers)
+    assert limit > max(numbers)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def test_no_descriptor_left_is_not_blamed_on_the_network(stage):
+    mock, gateway = stage.up()
+    leave_one_file(gateway.child.pid)
+    answer = gateway.chat()
+    assert answer.status_code in (502, 503)
+    assert "open files" in answer.json()["error"]["message"]
+    assert "network" not in answer.json()["error"]["message"]
+    assert mock.journal() == []
 
 
 def test_closed_standard_descriptors(tmp_path):

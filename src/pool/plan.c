@@ -301,9 +301,10 @@ static void stand(struct plan *plan, struct queue *queue, unsigned place, int64_
     struct outlook outlook = {.recovery_ns = turn_ns, .cooling = FAILURE_RATE};
 
     /* Who could not be served before his time is over must not stand in others' way: a line longer
-     * than the patience of those in it serves nobody in time. */
-    bool in_time =
-        plan->queue ? now_ns < wait_end_ns(plan, now_ns) : turn_ns < wait_end_ns(plan, now_ns);
+     * than the patience of those in it serves nobody in time. The pace of a ramp tells nothing: it
+     * doubles every moment. */
+    bool told = !plan->queue && !queue->ramping;
+    bool in_time = (told ? turn_ns : now_ns) < wait_end_ns(plan, now_ns);
 
     if (in_time && line_up(plan, now_ns)) {
         turn_ns = queue_turn_ns(queue, place, now_ns);

@@ -4,7 +4,7 @@
  * is coming back to life with half its strength is felled by that herd, again and again. So the
  * requests after a recovery keep a distance, at first RAMP_GAP_NS, halved every RAMP_STEP_NS:
  *
- *     16/s, 32/s, 64/s, … 4096/s, then none
+ *     32/s, 64/s, 128/s, … 4096/s, then none
  *
  * Whoever comes too soon waits in line (queue.h), so the oldest go first. At low traffic nobody
  * notices. If the service fails again, its breaker opens and the next ramp begins anew.
@@ -14,9 +14,9 @@
 
 #include "pool/tree.h"
 
-#define RAMP_GAP_NS  INT64_C(62500000)
+#define RAMP_GAP_NS  INT64_C(31250000)
 #define RAMP_STEP_NS INT64_C(500000000)
-#define RAMP_STEPS   9
+#define RAMP_STEPS   8
 
 /* A breaker of the service has closed. */
 void ramp_begin(struct service *service, int64_t now_ns);

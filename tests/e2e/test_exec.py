@@ -11,7 +11,7 @@ import pytest
 
 from support.gateway import key_variables
 from support.mock import secret
-from support.process import REPORT, SPAREKEY, clean_environment
+from support.process import REPORT, SANITIZER, SPAREKEY, clean_environment
 
 PYTHON = sys.executable
 
@@ -56,7 +56,10 @@ def test_the_environment_of_the_command(execute):
     assert not [name for name in shown if name.startswith(("SPAREKEY_", "OPENAI_API_KEY_"))]
 
 
-@pytest.mark.parametrize("kind", ["RLIMIT_CORE", "RLIMIT_NOFILE"])
+@pytest.mark.parametrize("kind", [
+    pytest.param("RLIMIT_CORE", marks=pytest.mark.skipif(
+        SANITIZER != "none", reason="a sanitizer forbids core dumps before main")),
+    "RLIMIT_NOFILE"])
 def test_the_limits_of_the_command(execute, kind):
     """Those that exec was given, soft and hard."""
     hard = resource.getrlimit(getattr(resource, kind))[1]

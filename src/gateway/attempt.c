@@ -11,6 +11,7 @@
 #include "gateway/respond.h"
 #include "openai/error_body.h"
 #include "openai/json_whole.h"
+#include "openai/response_failed.h"
 #include "openai/usage.h"
 
 enum {
@@ -144,7 +145,7 @@ static void log_failure(const struct exchange *x, const struct verdict *verdict,
  * any more. The answer may be kept, and the next attempt has another key. */
 static void mask_error(struct exchange *x)
 {
-    if (x->ws && x->status / 100 != 2) {
+    if (x->ws && (x->status / 100 != 2 || x->failed_document)) {
         echo_mask_error(exchange_secret(x), x->ws->held.data, x->ws->held.len);
         echo_mask_error(exchange_secret(x), x->ws->held_fields.data, x->ws->held_fields.len);
     }
@@ -172,7 +173,9 @@ static void describe_answer(struct exchange *x, enum transport transport, struct
     };
     if (ret->body.len > VERDICT_BODY_MAX)
         ret->body.len = VERDICT_BODY_MAX;
-    if (x->is_stream && x->sse.error) {
+    if (x->failed_document) {
+        ret->in_stream = true; /* judged like an event with the same error */
+    } else if (x->is_stream && x->sse.error) {
         ret->in_stream = true;
         ret->body = buffer_slice(&x->sse.error_data);
     } else if (x->is_stream && x->status / 100 == 2 && !x->sse.terminal) {
@@ -238,7 +241,7 @@ static bool make_presentable(struct exchange *x, enum transport transport,
         return false;
     if (transport != TRANSPORT_OK)
         return x->status >= 400 && replace_answer(x, evidence, &error);
-    if (!answer->in_stream)
+    if (!answer->in_stream || x->failed_document)
         return true;
     error_fields_read(SLICE("application/json"), answer->body, &error);
     x->status = evidence->status;
@@ -423,15 +426,32 @@ static void on_flush(struct upstream_call *call)
         server_flush(x->request);
 }
 
+/* Nothing was announced and nothing came. Only where there is always something to say, in the
+ * answer to a prompt, is that a broken answer. */
+static bool is_rightly_empty(const struct exchange *x)
+{
+    return x->content_length == 0 && (x->status != 200 || family_stateful(x->endpoint.family));
+}
+
 /* Whether an answer that calls itself JSON is one document from its first byte to its last: half a
  * document that is framed as a whole one is a broken answer too. Longer ones have begun to flow. */
 static bool is_whole_document(const struct exchange *x)
 {
-    if (x->is_stream || x->head_method || x->status == 204 || x->content_length == 0 ||
+    if (x->is_stream || x->head_method || x->status == 204 || is_rightly_empty(x) ||
         !headers_type_is_json(slice_str(x->ws->content_type)))
         return true;
     return json_whole(buffer_slice(&x->ws->held)) ||
            headers_say_encoded(buffer_slice(&x->ws->held_fields));
+}
+
+/* A response that was asked for now and failed; one that is only fetched failed long ago. */
+static bool is_failed_response(const struct exchange *x)
+{
+    struct slice method = slice_of(x->ws->method, x->ws->method_len);
+
+    return x->endpoint.family == FAMILY_RESPONSES && !x->endpoint.stateful &&
+           slice_eq(method, SLICE("POST")) && !x->is_stream &&
+           response_failed(buffer_slice(&x->ws->held));
 }
 
 static void on_complete(struct upstream_call *call)
@@ -448,6 +468,9 @@ static void on_complete(struct upstream_call *call)
         judge(x, TRANSPORT_OK);
     } else if (!is_whole_document(x)) {
         judge(x, TRANSPORT_CUT);
+    } else if (is_failed_response(x)) {
+        x->failed_document = true;
+        judge(x, TRANSPORT_OK);
     } else {
         answer_deliver(x);
     }

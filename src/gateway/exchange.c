@@ -97,7 +97,7 @@ void exchange_clear_answer(struct exchange *x)
     }
     sse_clear(&x->sse);
     x->status = 0;
-    x->is_stream = false;
+    x->is_stream = x->failed_document = false;
 }
 
 static void hold_timer_fired(struct wheel_timer *timer);

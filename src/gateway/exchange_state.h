@@ -78,6 +78,7 @@ struct exchange {
     int status;
     uint8_t phase;
     bool is_stream; /* the answer is an event stream */
+    bool failed_document; /* the answer is a 200 that tells a failure */
     bool head_method;
     bool caller_deadline; /* the deadline is the caller's own, shorter than ours */
     bool limits_told;     /* what this answer's head says of limits has been passed on */

@@ -310,8 +310,44 @@ UNUSUAL = {
 def test_an_unusual_answer_is_no_failure(scripted, case):
     upstream, gateway = scripted(UNUSUAL[case], answer())
     with Raw(gateway.address) as raw:
-        raw.send(post("/v1/chat/completions", b'{"model":"m","messages":[]}'))
+        path = "/v1/something/new" if case == "an empty body" else "/v1/chat/completions"
+        raw.send(post(path, b'{"model":"m","messages":[]}'))
         reply = raw.read_all()
     assert reply.startswith(UNUSUAL[case][:12])
     assert reply.endswith(UNUSUAL[case].partition(b"\r\n\r\n")[2])
+    assert len(upstream.requests) == 1
+
+
+def response(status, error=None, text=""):
+    return json.dumps({"id": "resp_1", "object": "response", "status": status, "error": error,
+                       "output": [{"type": "message", "status": "failed", "text": text}]}).encode()
+
+
+def ask_response(gateway):
+    return gateway.request("POST", "/v1/responses", json={"model": "m", "input": "x"})
+
+
+def test_a_failed_response_with_status_200_fails_over(scripted):
+    upstream, gateway = scripted(
+        answer(body=response("failed", {"code": "rate_limit_exceeded", "message": "Slow."})),
+        answer(body=response("completed", text="hello")))
+    reply = ask_response(gateway)
+    assert reply.json()["status"] == "completed"
+    assert reply.headers["x-sparekey-trail"] == "rate_limited"
+    assert len(upstream.requests) == 2
+
+
+def test_a_failed_response_by_the_callers_fault_stays_one(scripted):
+    error = {"code": "invalid_prompt", "message": "No."}
+    upstream, gateway = scripted(answer(body=response("failed", error)),
+                                 answer(body=response("completed")))
+    reply = ask_response(gateway)
+    assert reply.status_code == 200 and reply.json()["error"] == error
+    assert len(upstream.requests) == 1
+
+
+def test_a_failed_response_that_is_fetched_is_an_answer(scripted):
+    body = response("failed", {"code": "server_error", "message": "Oh."})
+    upstream, gateway = scripted(answer(body=body))
+    assert gateway.get("/v1/responses/resp_1").content == body
     assert len(upstream.requests) == 1

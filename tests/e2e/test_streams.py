@@ -180,13 +180,13 @@ def test_a_policy_error_inside_a_stream_is_an_answer(stage, path):
     assert mock.asked() == ["a"]
 
 
-def test_a_failed_response_is_the_callers_to_see(stage):
-    """HTTP 200 with status "failed": the work ran, and is told as it is."""
+def test_a_failed_response_without_a_stream_fails_over(stage):
+    """HTTP 200 with status "failed" says what response.failed says in a stream."""
     mock, gateway = stage.up()
     mock.fault("failed_response", key="a")
     answer = gateway.request("POST", RESPONSES, json={**BODIES[RESPONSES], "stream": False})
-    assert answer.status_code == 200 and answer.json()["status"] == "failed"
-    assert mock.asked() == ["a"] and not trail_of(answer)
+    assert answer.status_code == 200 and answer.json()["status"] == "completed"
+    assert trail_of(answer) == ["server_error"]
 
 
 def test_other_endpoints_stream_too(stage):

@@ -13,11 +13,16 @@ enum {
 };
 
 /* How rare a byte is in what an API answers; the greatest number is the best anchor. */
+static const unsigned char rarity_of[256] = {
+    ['A'] = 2, ['B'] = 2, ['C'] = 2, ['D'] = 2, ['E'] = 2, ['F'] = 2, ['G'] = 2,
+    ['H'] = 2, ['I'] = 2, ['J'] = 3, ['K'] = 3, ['L'] = 2, ['M'] = 2, ['N'] = 2,
+    ['O'] = 2, ['P'] = 2, ['Q'] = 3, ['R'] = 2, ['S'] = 2, ['T'] = 2, ['U'] = 2,
+    ['V'] = 3, ['W'] = 3, ['X'] = 3, ['Y'] = 3, ['Z'] = 3, ['q'] = 1, ['z'] = 1,
+};
+
 static unsigned rarity(char c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return strchr("JKQVWXYZ", c) ? 3 : 2;
-    return c == 'q' || c == 'z' ? 1 : 0;
+    return rarity_of[(unsigned char)c];
 }
 
 static size_t anchor_of(struct slice secret)

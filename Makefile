@@ -57,6 +57,7 @@ install: all
 
 # The tables and drawings of docs/ are written before the goals decide the exit code.
 sim: all
+	@ninja -C $(BUILD) --quiet sim/sim
 	@mkdir -p sim/results
 	@$(BUILD)/sim/sim --json sim/results/latest.json >sim/results/latest.md; code=$$?; \
 	  cat sim/results/latest.md; [ $$code -le 1 ] && ./sim/publish sim/results/latest.json sim/results/latest.md; exit $$code

@@ -77,7 +77,7 @@ struct exchange {
     int64_t content_length;
     int status;
     uint8_t phase;
-    bool is_stream; /* the answer is an event stream */
+    bool is_stream;       /* the answer is an event stream */
     bool failed_document; /* the answer is a 200 that tells a failure */
     bool head_method;
     bool caller_deadline; /* the deadline is the caller's own, shorter than ours */

@@ -30,8 +30,8 @@ UNTESTED = {
     "mock/shape_media": "test_process.py decodes what it makes",
     "mock/shape_responses": "tests/unit/mock/test_shapes.c",
     "mock/shape_text": "tests/unit/mock/test_shapes.c",
+    "cli/process": "the process: tests/e2e/test_exec.py, test_operation.py",
     "net/conn_out": "tests/unit/net/test_conn.c",
-    "net/listener": "tests/unit/net/test_server.c",
     "net/server_reply": "tests/unit/net/test_server.c",
 }
 

@@ -89,7 +89,7 @@ def test_the_class_of_the_error_when_every_key_fails(stage, sdk, call, fault):
 
 
 @pytest.mark.parametrize("fault, most", [
-    ("error:500", 3), ("reset_before_head", 3), ("error:401_invalid_api_key", 2),
+    ("error:500", 6), ("reset_before_head", 3), ("error:401_invalid_api_key", 2),
     ("error:400_context_length", 1), ("error:422", 1),
 ])
 def test_retries_do_not_multiply(stage, sdk, fault, most):

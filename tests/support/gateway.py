@@ -45,7 +45,11 @@ class Gateway(Process):
         self.origin = told[1]
         parts = urllib.parse.urlsplit(self.origin)
         self.address = (parts.hostname, parts.port)
-        self.client = httpx.Client(base_url=self.origin, trust_env=False, timeout=PATIENCE_SECONDS,
+        # Six attempts with their backoffs may take 20 s by themselves. No bound on idle connections:
+        # httpcore closes those beyond it under the feet of other threads.
+        self.client = httpx.Client(base_url=self.origin, trust_env=False,
+                                   timeout=3 * PATIENCE_SECONDS,
+                                   limits=httpx.Limits(max_keepalive_connections=None),
                                    headers={"authorization": "Bearer of-the-client"})
 
     def request(self, method, path, **options):

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -40,17 +41,34 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-/* Equality without regard to the case of ASCII letters. First and last byte decide most cases:
- * bytes that differ in more than the case bit are no two cases of a letter. */
+#define SLICE_WORD_BYTES 8
+#define SLICE_CASE_BITS  UINT64_C(0x2020202020202020) /* 0x20 in every byte */
+
+static inline uint64_t slice_word(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Equality without regard to the case of ASCII letters. Field names are mostly written as they are
+ * looked for, and names that differ mostly do so at their ends: words decide both. Only what differs
+ * in nothing but case bits is worth a look at each byte, since not every such pair is a letter's. */
 static inline bool slice_ieq(struct slice a, struct slice b)
 {
     if (a.len != b.len)
         return false;
-    if (a.len == 0)
-        return true;
-    if (((a.ptr[0] ^ b.ptr[0]) | (a.ptr[a.len - 1] ^ b.ptr[a.len - 1])) & ~0x20)
+    if (a.len < SLICE_WORD_BYTES)
+        return a.len == 0 ||
+               ((((a.ptr[0] ^ b.ptr[0]) | (a.ptr[a.len - 1] ^ b.ptr[a.len - 1])) & ~0x20) == 0 &&
+                strncasecmp(a.ptr, b.ptr, a.len) == 0);
+    size_t tail = a.len - SLICE_WORD_BYTES;
+    uint64_t differ = slice_word(a.ptr + tail) ^ slice_word(b.ptr + tail);
+    for (size_t i = 0; i < tail && !(differ & ~SLICE_CASE_BITS); i += SLICE_WORD_BYTES)
+        differ |= slice_word(a.ptr + i) ^ slice_word(b.ptr + i);
+    if (differ & ~SLICE_CASE_BITS)
         return false;
-    return strncasecmp(a.ptr, b.ptr, a.len) == 0;
+    return differ == 0 || strncasecmp(a.ptr, b.ptr, a.len) == 0;
 }
 
 static inline bool slice_starts(struct slice s, struct slice prefix)

@@ -33,6 +33,8 @@ extern "C" {
 #define HTTP_INTERIM_MAX     8     /* 1xx heads skipped before one answer */
 #define HTTP_EMPTY_LINES_MAX 4     /* skipped before one request line */
 
+/* Of a head that was read, name and value stand in one run of memory, with the bytes that were
+ * between them and behind them. */
 struct http_field {
     struct slice name, value; /* value trimmed */
 };

@@ -663,6 +663,36 @@ static void start_lines(void **state)
 }
 
 /* What cannot become HTTP any more is refused with the bytes that show it, not at a timeout. */
+/* Bodies aside, of which nothing is left to read. */
+static void a_lone_cr_is_refused_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const struct {
+        enum side side;
+        const char *head;
+    } heads[] = {
+        {REQUESTS, "POST /v1/a?b=c HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n"
+                   "Connection: keep-alive, x\r\nUpgrade: u\r\nEmpty:\r\nX-Long-Name-Of-A-Field: "
+                   "a value longer than sixteen bytes\r\n\r\n"},
+        {REQUESTS,
+         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nProxy-Connection: close\r\n\r\n"},
+        {ANSWERS, "HTTP/1.1 200 All is well\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
+        {ANSWERS, "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n"},
+    };
+
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        size_t len = strlen(heads[i].head);
+        for (size_t at = 0; at < len; at++) {
+            char text[512];
+            assert_true(len + 1 <= sizeof text);
+            memcpy(text, heads[i].head, at);
+            text[at] = '\r';
+            memcpy(text + at + 1, heads[i].head + at, len - at);
+            refuses_bytes(heads[i].side, slice_of(text, len + 1), STATUS_PROTOCOL);
+        }
+    }
+}
+
 static void refused_at_once(void **state)
 {
     (void)state;
@@ -857,6 +887,7 @@ int main(void)
         cmocka_unit_test(control_characters),
         cmocka_unit_test(bad_chunks),
         cmocka_unit_test(start_lines),
+        cmocka_unit_test(a_lone_cr_is_refused_wherever_it_stands),
         cmocka_unit_test(refused_at_once),
         cmocka_unit_test(head_size_limit),
         cmocka_unit_test(field_count_limit),

@@ -154,16 +154,24 @@ static bool is_connection(struct slice name)
     return slice_ieq(name, SLICE("connection"));
 }
 
-/* Whether some Connection field names fields; by far the most frequent values do not. */
-static bool connection_names_fields(const struct http_head *head)
+/* What copying the fields of a head needs to know beforehand. */
+struct survey {
+    size_t bytes;      /* of all their lines */
+    bool names_fields; /* some Connection field does; by far the most frequent values do not */
+};
+
+static struct survey survey_of(const struct http_head *head)
 {
+    struct survey survey = {0, false};
+
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
-        if (is_connection(field->name) && !slice_ieq(field->value, SLICE("keep-alive")) &&
-            !slice_ieq(field->value, SLICE("close")))
-            return true;
+        survey.bytes += field->name.len + field->value.len + 4;
+        survey.names_fields |= is_connection(field->name) &&
+                               !slice_ieq(field->value, SLICE("keep-alive")) &&
+                               !slice_ieq(field->value, SLICE("close"));
     }
-    return false;
+    return survey;
 }
 
 /* Whether a Connection field of this head names the field. */
@@ -186,23 +194,54 @@ static char *put(char *at, struct slice s)
     return at + s.len;
 }
 
-/* The buffer has room for every field: headers_room made it. */
-static void append_field(struct buffer *out, const struct http_field *field)
+/* Lines on their way to a buffer that has room for them. Those that go out as they came, one behind
+ * another, are copied together: a head is a few such runs, not some twenty fields. */
+struct lines {
+    char *at;         /* where the next byte goes */
+    struct slice run; /* not copied yet */
+};
+
+static void end_run(struct lines *lines)
 {
-    char *at = out->data + out->len;
-    at = put(at, field->name);
-    at = put(at, SLICE(": "));
-    at = put(at, field->value);
-    at = put(at, SLICE("\r\n"));
-    out->len = (size_t)(at - out->data);
+    lines->at = put(lines->at, lines->run);
+    lines->run.len = 0;
 }
 
-static enum status headers_room(const struct http_head *head, struct buffer *out, size_t extra)
+/* Whether the field stands in memory as the line that goes out: "name: value\r\n". */
+static bool is_verbatim(const struct http_field *field)
 {
-    size_t need = extra;
-    for (size_t i = 0; i < head->field_count; i++)
-        need += head->fields[i].name.len + head->fields[i].value.len + 4;
-    return buffer_reserve(out, need, FIELDS_MAX + out->len);
+    const char *colon = field->name.ptr + field->name.len;
+    return field->value.ptr == colon + 2 && colon[0] == ':' && colon[1] == ' ' &&
+           field->value.ptr[field->value.len] == '\r';
+}
+
+static void pass_field(struct lines *lines, const struct http_field *field)
+{
+    if (is_verbatim(field)) {
+        size_t len = field->name.len + field->value.len + 4;
+        if (!lines->run.len || lines->run.ptr + lines->run.len != field->name.ptr) {
+            end_run(lines);
+            lines->run.ptr = field->name.ptr;
+        }
+        lines->run.len += len;
+        return;
+    }
+    end_run(lines);
+    lines->at = put(lines->at, field->name);
+    lines->at = put(lines->at, SLICE(": "));
+    lines->at = put(lines->at, field->value);
+    lines->at = put(lines->at, SLICE("\r\n"));
+}
+
+static struct lines lines_into(const struct buffer *out)
+{
+    return (struct lines){out->data + out->len, {NULL, 0}};
+}
+
+static void end_lines(struct lines *lines, struct buffer *out)
+{
+    end_run(lines);
+    out->len = (size_t)(lines->at - out->data);
 }
 
 bool headers_type_is_json(struct slice content_type)
@@ -266,41 +305,46 @@ static bool examine(enum fate fate, struct slice value, struct slice via,
 enum status headers_upstream(const struct http_head *head, struct slice via, struct buffer *out,
                              struct request_facts *ret_facts)
 {
-    bool names_fields = connection_names_fields(head);
-    enum status status = headers_room(head, out, via.len + 64);
+    static const struct slice ours = SLICE("accept-encoding: identity\r\nvia: 1.1 ");
+    struct survey survey = survey_of(head);
+    size_t room = survey.bytes + ours.len + via.len + 2;
+    enum status status = buffer_reserve(out, room, FIELDS_MAX + out->len);
 
     *ret_facts = (struct request_facts){.timeout_ms = -1};
     if (status != STATUS_OK)
         return status;
+    struct lines lines = lines_into(out);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
         const struct rule *rule = rule_of(field->name);
         bool pass =
             rule ? examine(rule->up, field->value, via, ret_facts) : family_passes_up(field->name);
-        if (pass && !(names_fields && named_by_connection(head, field->name)))
-            append_field(out, field);
+        if (pass && !(survey.names_fields && named_by_connection(head, field->name)))
+            pass_field(&lines, field);
     }
-    append_field(out, &(struct http_field){SLICE("accept-encoding"), SLICE("identity")});
-    char *at = put(out->data + out->len, SLICE("via: 1.1 "));
-    at = put(at, via);
-    at = put(at, SLICE("\r\n"));
-    out->len = (size_t)(at - out->data);
+    end_run(&lines);
+    lines.at = put(lines.at, ours);
+    lines.at = put(lines.at, via);
+    lines.at = put(lines.at, SLICE("\r\n"));
+    end_lines(&lines, out);
     return STATUS_OK;
 }
 
 enum status headers_downstream(const struct http_head *head, struct buffer *out)
 {
-    bool names_fields = connection_names_fields(head);
-    enum status status = headers_room(head, out, 0);
+    struct survey survey = survey_of(head);
+    enum status status = buffer_reserve(out, survey.bytes, FIELDS_MAX + out->len);
 
     if (status != STATUS_OK)
         return status;
+    struct lines lines = lines_into(out);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
         const struct rule *rule = rule_of(field->name);
         if ((rule ? rule->down == PASS : family_passes_down(field->name)) &&
-            !(names_fields && named_by_connection(head, field->name)))
-            append_field(out, field);
+            !(survey.names_fields && named_by_connection(head, field->name)))
+            pass_field(&lines, field);
     }
+    end_lines(&lines, out);
     return STATUS_OK;
 }

@@ -73,13 +73,6 @@ static bool has_socket(const struct conn *conn)
     return conn->tcp.loop != NULL;
 }
 
-static int socket_of(const struct conn *conn)
-{
-    uv_os_fd_t fd = -1;
-    (void)uv_fileno((const uv_handle_t *)&conn->tcp, &fd);
-    return fd;
-}
-
 static enum status status_of(int uv_error)
 {
     switch (uv_error) {
@@ -210,7 +203,7 @@ static int end_or_error(const struct conn *conn)
     int error = 0;
     socklen_t len = sizeof error;
 
-    if (getsockopt(socket_of(conn), SOL_SOCKET, SO_ERROR, &error, &len) != 0 || !error)
+    if (getsockopt(conn_socket(conn), SOL_SOCKET, SO_ERROR, &error, &len) != 0 || !error)
         return UV_EOF;
     return uv_translate_sys_error(error);
 }
@@ -284,7 +277,7 @@ void conn_write_failed(struct conn *conn, int uv_error)
     conn->error = uv_error;
     conn->pending = status_of(uv_error);
     if (conn->reading || conn->state == CONN_OPENING)
-        (void)shutdown(socket_of(conn), SHUT_RDWR);
+        (void)shutdown(conn_socket(conn), SHUT_RDWR);
     else
         defer(conn, DEFER_ENDED);
 }
@@ -401,7 +394,7 @@ void conn_reset(struct conn *conn)
 {
     if (!begin_close(conn))
         return;
-    if (socket_of(conn) < 0 || uv_tcp_close_reset(&conn->tcp, on_closed) < 0)
+    if (conn_socket(conn) < 0 || uv_tcp_close_reset(&conn->tcp, on_closed) < 0)
         uv_close((uv_handle_t *)&conn->tcp, on_closed);
 }
 
@@ -425,7 +418,7 @@ void conn_flushed(struct conn *conn)
         return;
     }
     net_timer_start(conn->loop, &conn->linger->timer, CONN_LINGER_MS);
-    (void)shutdown(socket_of(conn), SHUT_WR);
+    (void)shutdown(conn_socket(conn), SHUT_WR);
     (void)uv_read_start(stream_of(conn), on_alloc, on_read);
 }
 
@@ -467,7 +460,8 @@ int64_t conn_progress(const struct conn *conn)
     int unacknowledged = 0;
     uint64_t with_kernel = conn->enqueued - conn_queue_unsent(conn);
 
-    (void)ioctl(socket_of(conn), SIOCOUTQ, &unacknowledged); /* what is not TCP has no such queue */
+    (void)ioctl(conn_socket(conn), SIOCOUTQ,
+                &unacknowledged); /* what is not TCP has no such queue */
     return (int64_t)with_kernel - unacknowledged;
 }
 

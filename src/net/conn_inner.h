@@ -11,6 +11,14 @@ extern "C" {
 
 /* ---- conn.c ---- */
 
+/* Its descriptor, -1 without a socket. */
+static inline int conn_socket(const struct conn *conn)
+{
+    uv_os_fd_t fd = -1;
+    (void)uv_fileno((const uv_handle_t *)&conn->tcp, &fd);
+    return fd;
+}
+
 /* IDLE to OPENING. */
 void conn_opening(struct conn *conn);
 

@@ -11,8 +11,11 @@
  * There is one cork per loop, not per connection: it is full only within one turn, for whoever
  * is writing then.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "net/conn_inner.h"
 
@@ -175,18 +178,34 @@ static size_t total_of(const struct iovec *parts, int count)
     return total;
 }
 
+/* Bytes the socket takes now, or a libuv error. What uv_try_write would do, but for the way there:
+ * send() is the cheapest entrance of a socket, and most answers are one part. */
+static ssize_t send_parts(const struct conn *conn, const struct iovec *parts, int count)
+{
+    int fd = conn_socket(conn);
+    ssize_t sent;
+
+    do {
+        sent = count == 1 ? send(fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
+                          : writev(fd, parts, count);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN || errno == ENOBUFS ? 0 : uv_translate_sys_error(errno);
+}
+
 void conn_send_raw(struct conn *conn, const struct iovec *parts, int count, bool secret)
 {
     size_t total = total_of(parts, count), sent = 0;
     if (conn->broken || total == 0)
         return;
     if (list_empty(&conn->writes)) {
-        int rc = uv_try_write(stream_of(conn), (const uv_buf_t *)parts, (unsigned)count);
-        if (rc < 0 && rc != UV_EAGAIN) {
-            conn_write_failed(conn, rc);
+        ssize_t rc = send_parts(conn, parts, count);
+        if (rc < 0) {
+            conn_write_failed(conn, (int)rc);
             return;
         }
-        sent = rc < 0 ? 0 : (size_t)rc;
+        sent = (size_t)rc;
         if (sent == total)
             return;
     }

@@ -28,12 +28,13 @@ struct conn;
 
 struct net_loop {
     uv_loop_t uv;
-    struct wheel wheel;     /* all timeouts of connections and requests */
-    uv_timer_t wheel_timer; /* set to the wheel's next slot; asleep while the wheel is empty */
-    int64_t wheel_wake_ms;  /* what it is set to, INT64_MAX asleep */
-    char *scratch;          /* NET_SCRATCH_BYTES: bytes just read */
-    char *plain;            /* NET_SCRATCH_BYTES: bytes just decrypted */
-    char *cork;             /* NET_CORK_BYTES: see conn_cork */
+    struct wheel wheel;    /* all timeouts of connections and requests */
+    uv_poll_t tick;        /* watches tick_fd; keeps the loop running while a timer is armed */
+    int tick_fd;           /* a timerfd set to the wheel's next slot, see loop.c */
+    int64_t wheel_wake_ms; /* what it is set to, INT64_MAX asleep */
+    char *scratch;         /* NET_SCRATCH_BYTES: bytes just read */
+    char *plain;           /* NET_SCRATCH_BYTES: bytes just decrypted */
+    char *cork;            /* NET_CORK_BYTES: see conn_cork */
     size_t cork_len;
     bool cork_secret;    /* wipe it when it is empty again */
     unsigned cork_depth; /* conn_cork calls not undone yet */

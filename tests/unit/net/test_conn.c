@@ -540,7 +540,7 @@ static void an_idle_connection_owns_nothing(void **state)
     assert_null(end->conn.dial);
     assert_null(end->conn.linger);
     assert_false(uv_is_active((uv_handle_t *)&net.deferred_idle));
-    assert_false(uv_is_active((uv_handle_t *)&net.wheel_timer));
+    assert_false(uv_has_ref((uv_handle_t *)&net.tick));
     (void)close(peer);
     end_free(end);
 }

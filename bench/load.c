@@ -328,8 +328,12 @@ static void hold_streams(struct load *l, uint64_t target)
     int newline;
 
     while (l->opened < target) {
-        while (l->started < target && l->started - l->opened < OPENING_MAX)
-            conn_start(first_free(l), now_ns());
+        while (l->started < target && l->started - l->opened < OPENING_MAX) {
+            struct conn *c = first_free(l);
+            if (!c)
+                fail("a step of more streams than --connections");
+            conn_start(c, now_ns());
+        }
         poll_until(l, INT64_MAX);
     }
     printf("{\"open\":%" PRIu64 "}\n", l->opened);

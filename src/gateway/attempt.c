@@ -25,7 +25,7 @@ static struct exchange *of_call(struct upstream_call *call)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
-/* Request line, Host and the credential's name; the secret itself is a part of its own. */
+/* Request line and the lines that depend on the key, up to where the secret belongs. */
 static enum status write_head(struct exchange *x, const struct service_url *url)
 {
     struct workspace *ws = x->ws;
@@ -37,24 +37,6 @@ static enum status write_head(struct exchange *x, const struct service_url *url)
     text_put_str(&t, url->path);
     text_put(&t, buffer_slice(&ws->suffix));
     credential_put_head(&t, url, x->key);
-    return t.status;
-}
-
-/* The lines behind the client's: the key's own account, the body's length, the empty line. */
-static enum status write_tail(struct exchange *x)
-{
-    struct workspace *ws = x->ws;
-    struct slice method = slice_of(ws->method, ws->method_len);
-    struct text t = text_into(&ws->tail, ATTEMPT_HEAD_MAX);
-
-    ws->tail.len = 0;
-    credential_put_account(&t, x->key);
-    if (ws->body.len || slice_eq(method, SLICE("POST")) || slice_eq(method, SLICE("PUT"))) {
-        text_put(&t, SLICE("content-length: "));
-        text_put_number(&t, ws->body.len);
-        text_put(&t, SLICE("\r\n"));
-    }
-    text_put(&t, SLICE("\r\n"));
     return t.status;
 }
 
@@ -70,16 +52,12 @@ static enum status arrange_parts(struct exchange *x, const struct service_url *u
     struct upstream_call *call = &x->call;
     enum status status = write_head(x, url);
 
-    if (status == STATUS_OK)
-        status = write_tail(x);
     call->part_count = 0;
     call->head_request = x->head_method;
     call->secret = true;
     add_part(call, buffer_slice(&x->ws->head));
     add_part(call, secret_bytes(x->key->secret));
-    add_part(call, SLICE("\r\n"));
     add_part(call, buffer_slice(&x->ws->fields));
-    add_part(call, buffer_slice(&x->ws->tail));
     add_part(call, buffer_slice(&x->ws->body));
     return status;
 }

@@ -15,14 +15,6 @@ static void put_host(struct text *t, const struct service_url *url)
     text_put(t, SLICE("\r\n"));
 }
 
-void credential_put_head(struct text *t, const struct service_url *url, const struct key_entry *key)
-{
-    text_put(t, SLICE(" HTTP/1.1\r\n"));
-    put_host(t, url);
-    text_put_str(t, key->auth_header ? key->auth_header : "authorization");
-    text_put(t, key->auth_header ? SLICE(": ") : SLICE(": Bearer "));
-}
-
 static void put_line(struct text *t, struct slice name, const char *value)
 {
     if (!value)
@@ -32,8 +24,12 @@ static void put_line(struct text *t, struct slice name, const char *value)
     text_put(t, SLICE("\r\n"));
 }
 
-void credential_put_account(struct text *t, const struct key_entry *key)
+void credential_put_head(struct text *t, const struct service_url *url, const struct key_entry *key)
 {
+    text_put(t, SLICE(" HTTP/1.1\r\n"));
+    put_host(t, url);
     put_line(t, SLICE("openai-organization: "), key->organization);
     put_line(t, SLICE("openai-project: "), key->project);
+    text_put_str(t, key->auth_header ? key->auth_header : "authorization");
+    text_put(t, key->auth_header ? SLICE(": ") : SLICE(": Bearer "));
 }

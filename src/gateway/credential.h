@@ -10,14 +10,11 @@
 extern "C" {
 #endif
 
-/* " HTTP/1.1", Host, and the credential's field up to where the secret itself belongs: the secret
- * goes from the vault to the socket and is never part of a buffer. What follows it begins a new
- * line. */
+/* " HTTP/1.1", Host, the key's configured organisation and project, and the credential's field up
+ * to where the secret itself belongs: the secret goes from the vault to the socket and is never
+ * part of a buffer. What follows it begins with the end of that line. */
 void credential_put_head(struct text *t, const struct service_url *url,
                          const struct key_entry *key);
-
-/* The key's configured organisation and project, a line each. */
-void credential_put_account(struct text *t, const struct key_entry *key);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "gateway/headers.h"
 #include "gateway/respond.h"
 #include "openai/error_body.h"
@@ -22,7 +23,6 @@ static void clear_workspace(struct workspace *ws)
     buffer_clear(&ws->fields);
     buffer_clear(&ws->body);
     buffer_clear(&ws->head);
-    buffer_clear(&ws->tail);
     buffer_clear(&ws->held);
     buffer_clear(&ws->held_fields);
 }
@@ -41,7 +41,6 @@ static void empty_workspace(struct workspace *ws)
     empty_buffer(&ws->fields);
     empty_buffer(&ws->body);
     empty_buffer(&ws->head);
-    empty_buffer(&ws->tail);
     empty_buffer(&ws->held);
     empty_buffer(&ws->held_fields);
 }
@@ -174,6 +173,8 @@ static enum status note_request(struct workspace *ws, const struct http_head *he
     ws->is_json = headers_type_is_json(admission->content_type);
     peek_init(&ws->peek);
     enum status status = buffer_append(&ws->suffix, admission->path_suffix, HTTP_HEAD_MAX);
+    if (status == STATUS_OK)
+        status = buffer_append(&ws->fields, SLICE("\r\n"), EXCHANGE_FIELDS_MAX);
     if (status == STATUS_OK)
         status = buffer_append(&ws->fields, admission->fields, EXCHANGE_FIELDS_MAX);
     if (status == STATUS_OK && head->content_length > SMALL_BODY)
@@ -435,8 +436,27 @@ static void begin_plan(struct exchange *x)
     follow(x, &step, entry);
 }
 
+/* Now that the body is here: the last lines of every attempt's head. */
+static enum status end_fields(struct workspace *ws)
+{
+    struct slice method = slice_of(ws->method, ws->method_len);
+    struct text t = text_into(&ws->fields, EXCHANGE_FIELDS_MAX);
+
+    if (ws->body.len || slice_eq(method, SLICE("POST")) || slice_eq(method, SLICE("PUT"))) {
+        text_put(&t, SLICE("content-length: "));
+        text_put_number(&t, ws->body.len);
+        text_put(&t, SLICE("\r\n"));
+    }
+    text_put(&t, SLICE("\r\n"));
+    return t.status;
+}
+
 void exchange_complete(struct exchange *x)
 {
+    if (end_fields(x->ws) != STATUS_OK) {
+        refuse_body(x, 503);
+        return;
+    }
     if (x->ws->is_json)
         peek_finish(&x->ws->peek);
     x->phase = PHASE_PLANNING;

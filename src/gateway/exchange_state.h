@@ -38,7 +38,7 @@ struct workspace {
     struct list node; /* in worker->workspaces while it is free */
     /* the request */
     struct buffer suffix; /* target behind the base path */
-    struct buffer fields; /* lines for the upstream, the same for every key */
+    struct buffer fields; /* "\r\n", lines for the upstream, the same for every key, and "\r\n" */
     struct buffer body;
     struct peek peek;
     char method[16];
@@ -47,7 +47,6 @@ struct workspace {
     uint64_t counted; /* bytes of the body that shared->buffered counts */
     /* the current attempt */
     struct buffer head; /* "POST /v1/… HTTP/1.1\r\nhost: …\r\nauthorization: Bearer " */
-    struct buffer tail; /* lines behind those of `fields`, and the empty one */
     /* its answer */
     struct buffer held;        /* body bytes held back */
     struct buffer held_fields; /* lines for the client */

@@ -134,7 +134,6 @@ static enum status write_request(struct probing *p, const struct service_url *ur
     credential_put_head(&head, url, p->entry);
     text_put(&tail, SLICE("\r\nuser-agent: sparekey/" SPAREKEY_VERSION "\r\n"));
     text_put(&tail, SLICE("accept: application/json\r\naccept-encoding: identity\r\n"));
-    credential_put_account(&tail, p->entry);
     text_put(&tail, SLICE("\r\n"));
     return head.status != STATUS_OK ? head.status : tail.status;
 }

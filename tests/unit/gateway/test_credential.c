@@ -29,6 +29,7 @@ static void puts_head(struct service_url url, char *auth_header, const char *exp
 }
 
 #define BEARER "authorization: Bearer "
+#define START  " HTTP/1.1\r\nhost: a.example\r\n"
 
 /* The port of the scheme is left out (RFC 9110 §7.2), any other one is named; IPv6 is bracketed. */
 static void host_and_port(void **state)
@@ -63,22 +64,23 @@ static void another_header(void **state)
 static void accounts(void **state)
 {
     (void)state;
-    static char organization[] = "org-1", project[] = "proj_1";
+    static char organization[] = "org-1", project[] = "proj_1", name[] = "a.example";
+    const struct service_url url = {.host = name, .port = 80};
     const struct {
         struct key_entry key;
         const char *expected;
     } cases[] = {
-        {{0}, ""},
-        {{.organization = organization}, "openai-organization: org-1\r\n"},
-        {{.project = project}, "openai-project: proj_1\r\n"},
+        {{0}, START BEARER},
+        {{.organization = organization}, START "openai-organization: org-1\r\n" BEARER},
+        {{.project = project}, START "openai-project: proj_1\r\n" BEARER},
         {{.organization = organization, .project = project},
-         "openai-organization: org-1\r\nopenai-project: proj_1\r\n"},
+         START "openai-organization: org-1\r\nopenai-project: proj_1\r\n" BEARER},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buffer out = {0};
         struct text t = text_into(&out, OUT_MAX);
-        credential_put_account(&t, &cases[i].key);
+        credential_put_head(&t, &url, &cases[i].key);
         assert_put(&out, &t, cases[i].expected);
     }
 }

@@ -353,6 +353,14 @@ static bool forgive(struct plan *plan, int64_t now_ns)
     return any;
 }
 
+/* Those who stand behind it need not ask before it does. */
+static void wait_for_service(struct plan *plan, int64_t until_ns, struct plan_step *ret_step)
+{
+    if (plan->queue)
+        plan->queue->room_ns = until_ns;
+    wait_until(plan, until_ns, ret_step);
+}
+
 static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 {
     struct outlook outlook;
@@ -362,7 +370,7 @@ static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step
     if (worth_waiting(plan, &outlook, now_ns, &until_ns)) {
         bool only_in_use = outlook.service_ns < 0 && now_ns < wait_end_ns(plan, now_ns);
         if (!only_in_use)
-            wait_until(plan, until_ns, ret_step);
+            wait_for_service(plan, until_ns, ret_step);
         else if (!wait_in_front(plan, INT64_MAX, 0, now_ns, ret_step))
             refuse(plan, &outlook, now_ns, ret_step);
         return;

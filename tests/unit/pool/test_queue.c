@@ -163,6 +163,30 @@ static void waiting_has_an_end(void **state)
     pool_free(pool);
 }
 
+/* The service fails the one who tried it: nobody in line has to ask again before it may be tried
+ * the next time. */
+static void nobody_looks_in_vain_while_the_service_rests(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan trial, first, second;
+    int64_t until;
+
+    (void)state;
+    one(pool, 0, overloaded, 0);
+    send_one(&trial, pool, 0, 2 * S);
+    assert_int_equal(begins(&first, pool, 2 * S).action, PLAN_WAIT);
+    assert_int_equal(begins(&second, pool, 2 * S).action, PLAN_WAIT);
+    assert_int_equal(pool_waiting(pool), 2);
+    hear(&trial, overloaded, 503, 2 * S + 10 * MS);
+    until = next(&first, 2 * S + 200 * MS).until_ns;
+    assert_in_range(until, 4 * S, 4300 * MS);
+    assert_true(next(&second, 2 * S + 200 * MS).until_ns >= until);
+    plan_end(&second, 3 * S);
+    plan_end(&first, 3 * S);
+    plan_end(&trial, 3 * S);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +197,7 @@ int main(void)
         cmocka_unit_test(nobody_jumps_the_line),
         cmocka_unit_test(the_lost_hold_up_nobody),
         cmocka_unit_test(waiting_has_an_end),
+        cmocka_unit_test(nobody_looks_in_vain_while_the_service_rests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,7 @@ static enum status compare_all(const struct options *options, FILE *json, FILE *
     *ret_missed = 0;
     fprintf(json, "{\"seed\":%" PRIu64 ",\"scenarios\":[", options->seed);
     for (size_t i = 0; (scenario = scenario_at(i)); i++) {
-        if (options->only && options->only != scenario)
+        if (options->only ? options->only != scenario : scenario->only_soak)
             continue;
         enum status status = compare(scenario, options->seed, &outcome);
         if (status != STATUS_OK)

@@ -13,7 +13,15 @@
 #define CHECK_SELDOM 16384
 #define NO_SLOT      UINT32_MAX
 
-enum { EVENT_ARRIVAL, EVENT_ASK, EVENT_ADMIT, EVENT_ANSWER, EVENT_PROBE, EVENT_PROBED };
+enum {
+    EVENT_ARRIVAL,
+    EVENT_ASK,
+    EVENT_ADMIT,
+    EVENT_ANSWER,
+    EVENT_PROBE,
+    EVENT_PROBED,
+    EVENT_LEAVE
+};
 
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_SENT };
 
@@ -182,6 +190,24 @@ static void ask_policy(struct run *run, struct slot *slot)
     }
 }
 
+/* Some callers hang up, while they wait or while an attempt is in flight. */
+static void maybe_leave(struct run *run, const struct slot *slot)
+{
+    const struct traffic *traffic = &run->scenario->traffic;
+    uint32_t index = slot->call.index;
+    double u = chance_uniform(run->seed, index, 0, CHANCE_LEAVES_WHEN);
+
+    if (chance_happens(run->seed, index, 0, CHANCE_LEAVES, traffic->leaves_ppm))
+        put(run, run->now_ns + (int64_t)(u * u * (double)traffic->patience_ns), EVENT_LEAVE,
+            slot->index, index);
+}
+
+static void on_leave(struct run *run, struct slot *slot, uint32_t index)
+{
+    if (slot->state != SLOT_FREE && slot->call.index == index)
+        finish(run, slot, false);
+}
+
 static void on_arrival(struct run *run)
 {
     struct slot *slot = take_slot(run);
@@ -197,6 +223,7 @@ static void on_arrival(struct run *run)
     slot->state = SLOT_SENT; /* under way; nothing waits for it yet */
     run->under_way++;
     run->policy->class->begin(run->policy, &slot->call, run->now_ns);
+    maybe_leave(run, slot);
     ask_policy(run, slot);
     if (run->result.events >= run->events_max)
         run->to_come = run->arrived;
@@ -293,6 +320,7 @@ static void handle(struct run *run, const struct event *event)
     case EVENT_ADMIT: on_admit(run, slot); break;
     case EVENT_ANSWER: on_answer(run, slot); break;
     case EVENT_PROBE: on_probe(run); break;
+    case EVENT_LEAVE: on_leave(run, run->slots[event->subject], event->ticket); break;
     case EVENT_PROBED: on_probed(run, event->subject); break;
     default: break;
     }

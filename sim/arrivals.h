@@ -26,6 +26,7 @@ struct traffic {
     struct phase phases[PHASES_MAX]; /* one after the other; the unused ones end at 0 */
     int64_t tokens_min, tokens_max;  /* the charge of a request, uniform between them */
     int64_t patience_ns;             /* no attempt starts later than this after the arrival */
+    uint32_t leaves_ppm;             /* so many callers hang up before that, whatever happens */
 };
 
 struct request {

@@ -29,6 +29,9 @@ enum chance_topic {
     CHANCE_FAULT_KIND,
     CHANCE_PICK,
     CHANCE_BACKOFF,
+    CHANCE_ESTIMATE,
+    CHANCE_LEAVES,
+    CHANCE_LEAVES_WHEN,
 };
 
 static inline uint64_t chance_bits(uint64_t seed, uint64_t subject, uint64_t turn,

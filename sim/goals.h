@@ -15,7 +15,7 @@ extern "C" {
 /* One scenario's outcome. */
 struct outcome {
     const struct scenario *scenario;
-    double offered; /* requests the buckets could have held until the last arrival */
+    double offered; /* requests the buckets could have held while anybody waited */
     struct result policies[POLICY_COUNT]; /* as policy_at; the first is the engine */
     struct result oracle;
 };

@@ -2,13 +2,17 @@
 
 #include <stdlib.h>
 
+/* The times at which it was heard; NEVER: it is not so, for all that is known. */
 struct ledger_key {
-    bool owner_known, revoked;
+    bool owner_known;
+    int64_t revoked_ns;
 };
 
 struct ledger_account {
-    bool out_of_quota;
+    int64_t out_of_quota_ns;
     int64_t cools_until_ns;
+    /* Of a project, by refusals of its own keys, whosever the limit is: the last, and until when. */
+    int64_t told_ns, told_until_ns;
 };
 
 enum status ledger_init(struct ledger *l, const struct world_spec *world)
@@ -24,7 +28,9 @@ enum status ledger_init(struct ledger *l, const struct world_spec *world)
         return STATUS_NO_MEMORY;
     }
     for (uint32_t i = 0; i < count; i++)
-        l->keys[i].owner_known = world->owners_configured;
+        l->keys[i] = (struct ledger_key){world->owners_configured, NEVER};
+    for (uint32_t i = 0; i < world->orgs; i++)
+        l->orgs[i].out_of_quota_ns = NEVER;
     return STATUS_OK;
 }
 
@@ -40,14 +46,22 @@ enum cause ledger_expects(const struct ledger *l, uint32_t key, int64_t now_ns)
     const struct ledger_account *org = &l->orgs[world_key_org(l->world, key)];
     const struct ledger_account *project = &l->projects[world_key_project(l->world, key)];
 
-    if (l->keys[key].revoked)
+    if (l->keys[key].revoked_ns != NEVER)
         return CAUSE_REVOKED;
     if (!l->keys[key].owner_known)
         return CAUSE_SERVED;
-    if (org->out_of_quota)
+    if (org->out_of_quota_ns != NEVER)
         return CAUSE_QUOTA;
     return now_ns < org->cools_until_ns || now_ns < project->cools_until_ns ? CAUSE_REQUESTS
                                                                             : CAUSE_SERVED;
+}
+
+bool ledger_was_told(const struct ledger *l, uint32_t key, int64_t now_ns)
+{
+    const struct ledger_account *project = &l->projects[world_key_project(l->world, key)];
+
+    return l->keys[key].revoked_ns != NEVER ||
+           (l->keys[key].owner_known && now_ns < project->told_until_ns);
 }
 
 static bool is_rate(enum cause cause)
@@ -62,19 +76,45 @@ bool ledger_confirmed(enum cause expected, const struct reply *reply)
     return expected == reply->cause || (expected == CAUSE_REQUESTS && is_rate(reply->cause));
 }
 
-void ledger_hear(struct ledger *l, uint32_t key, const struct reply *reply, int64_t now_ns)
+/* A success disproves what was known when its attempt began; one that is older proves nothing. */
+static void disprove(int64_t *known_ns, int64_t sent_ns)
+{
+    if (*known_ns <= sent_ns)
+        *known_ns = NEVER;
+}
+
+static void note_first(int64_t *known_ns, int64_t now_ns)
+{
+    if (*known_ns == NEVER)
+        *known_ns = now_ns;
+}
+
+static void note_later(int64_t *known_ns, int64_t until_ns)
+{
+    if (until_ns > *known_ns)
+        *known_ns = until_ns;
+}
+
+void ledger_hear(struct ledger *l, uint32_t key, const struct reply *reply, int64_t sent_ns,
+                 int64_t now_ns)
 {
     struct ledger_account *org = &l->orgs[reply->org], *project = &l->projects[reply->project];
+    struct ledger_account *refuser = reply->project_refused ? project : org;
+    int64_t until_ns = now_ns + reply->retry_after_ns;
 
     l->keys[key].owner_known |= reply->owned;
     if (reply->cause == CAUSE_SERVED) {
-        l->keys[key].revoked = org->out_of_quota = false;
+        disprove(&l->keys[key].revoked_ns, sent_ns);
+        disprove(&org->out_of_quota_ns, sent_ns);
+        if (project->told_ns < sent_ns)
+            project->told_until_ns = 0;
     } else if (reply->cause == CAUSE_REVOKED) {
-        l->keys[key].revoked = true;
+        note_first(&l->keys[key].revoked_ns, now_ns);
     } else if (reply->cause == CAUSE_QUOTA) {
-        org->out_of_quota = true;
+        note_first(&org->out_of_quota_ns, now_ns);
     } else if (is_rate(reply->cause)) {
-        struct ledger_account *account = reply->project_refused ? project : org;
-        account->cools_until_ns = now_ns + reply->retry_after_ns;
+        note_later(&refuser->cools_until_ns, until_ns);
+        note_later(&project->told_until_ns, until_ns);
+        project->told_ns = now_ns;
     }
 }

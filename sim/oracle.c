@@ -219,19 +219,30 @@ enum status oracle_serve(const struct world_spec *spec, const struct arrivals *a
     return STATUS_OK;
 }
 
+/* When the last request that anybody still waits for can be admitted. */
+static int64_t end_of_patience(const struct arrivals *arrivals)
+{
+    int64_t end_ns = arrivals->end_ns;
+
+    for (size_t i = 0; i < arrivals->count; i++)
+        if (arrivals->requests[i].deadline_ns + RUN_UPLINK_MAX_NS > end_ns)
+            end_ns = arrivals->requests[i].deadline_ns + RUN_UPLINK_MAX_NS;
+    return end_ns;
+}
+
 double oracle_offered(const struct world_spec *spec, const struct arrivals *arrivals)
 {
     struct oracle o;
     double offered[DIMENSIONS] = {0}, least = -1;
-    int64_t change;
+    int64_t change, end_ns = end_of_patience(arrivals);
 
     oracle_init(&o, spec, arrivals);
     for (enum dimension d = 0; d < SERVICE; d++)
         offered[d] = o.poured[d].depth;
-    while (o.now_ns < arrivals->end_ns) {
+    while (o.now_ns < end_ns) {
         change = next_change(spec, o.now_ns);
-        if (change > arrivals->end_ns)
-            change = arrivals->end_ns;
+        if (change > end_ns)
+            change = end_ns;
         for (enum dimension d = 0; d < SERVICE; d++)
             offered[d] += o.poured[d].per_ns * (double)(change - o.now_ns);
         advance(&o, change);

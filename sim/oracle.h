@@ -28,7 +28,8 @@ NODISCARD
 enum status oracle_serve(const struct world_spec *spec, const struct arrivals *arrivals,
                          struct result *ret);
 
-/* Requests of this traffic that all buckets together could have held until the last arrival. */
+/* Requests of this traffic that all buckets together could have held until the patience of the
+ * last caller ends. */
 double oracle_offered(const struct world_spec *spec, const struct arrivals *arrivals);
 
 #ifdef __cplusplus

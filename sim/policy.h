@@ -13,6 +13,7 @@
 
 #include "pool/plan.h"
 #include "sim/arrivals.h"
+#include "sim/watch.h"
 #include "sim/world.h"
 
 #ifdef __cplusplus
@@ -25,6 +26,12 @@ struct policy_step {
     enum policy_action action;
     uint32_t key;     /* POLICY_SEND */
     int64_t until_ns; /* POLICY_WAIT: ask again then, or when the policy's epoch has moved */
+};
+
+/* What the engine's does. */
+struct engine_call {
+    struct plan plan;
+    struct watched watched;
 };
 
 /* What the simple policies remember of a call. */
@@ -41,7 +48,7 @@ struct call {
     uint32_t attempts;
     uint32_t key; /* of the attempt in flight */
     union {
-        struct plan plan;
+        struct engine_call engine;
         struct simple_call simple;
     } state;
 };
@@ -57,6 +64,8 @@ struct policy;
 struct policy_class {
     const char *name;  /* in JSON */
     const char *title; /* for people */
+    bool heeds;        /* never asks a key while answers have said that it cools down or is revoked
+                          (ledger.h): the run aborts when it does */
     /* NULL: out of memory. */
     struct policy *(*make)(const struct policy_setup *setup);
     void (*free)(struct policy *policy);
@@ -71,10 +80,8 @@ struct policy_class {
     /* Free probes. Fills the key to probe now, or the time to ask again. NULL: none. */
     bool (*probe)(struct policy *policy, int64_t now_ns, uint32_t *ret_key, int64_t *ret_due_ns);
     void (*probed)(struct policy *policy, uint32_t key, const struct reply *reply, int64_t now_ns);
-    /* Aborts when an invariant is broken. `thorough` also looks at the whole pool. NULL: none. */
-    void (*check)(struct policy *policy, bool thorough);
-    /* All calls have ended: aborts when something was left behind. NULL: none. */
-    void (*check_idle)(struct policy *policy, int64_t now_ns);
+    /* Looks over everything it has and aborts when an invariant is broken. NULL: none. */
+    void (*check)(struct policy *policy);
 };
 
 struct policy {

@@ -1,15 +1,14 @@
 /* This engine: the real src/pool, told what the real src/openai read off the wire.
  *
- * After every step the engine's own picture is held against what it did: it never sends on a key
- * whose path has an OPEN breaker or a lease that is out, and pool_check holds. */
+ * After every event its books are held against each other (pool_check) and against those whom they
+ * are about (watch.h). */
 #include "sim/policy.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "openai/hints.h"
-#include "pool/invariant.h"
 #include "pool/state.h"
+#include "sim/chance.h"
 #include "sim/wire.h"
 
 #define MODEL SLICE("m-1")
@@ -17,10 +16,10 @@
 struct engine {
     struct policy base;
     struct pool *pool;
+    struct watch watch;
     key_id *ids; /* of each key of the world, KEY_NONE until it was seen */
-    int64_t now_ns;
+    uint64_t seed;
     uint32_t count;
-    uint64_t under_way; /* calls begun and not ended */
 };
 
 static void engine_free(struct policy *policy)
@@ -63,20 +62,29 @@ static struct policy *engine_make(const struct policy_setup *setup)
 
     if (!e)
         return NULL;
-    *e = (struct engine){.base = {&policy_engine}, .count = world_key_count(setup->world)};
+    *e = (struct engine){
+        .base = {&policy_engine}, .seed = setup->seed, .count = world_key_count(setup->world)};
     pool_options_init(&options);
     options.strategy = STRATEGY_PRIMARY_FIRST;
     options.seed = setup->seed;
     options.max_wait_ns = setup->patience_ns;
     options.probe_interval_ns = 300 * SECOND;
-    options.queue_max = UINT32_MAX;
     e->ids = calloc(e->count, sizeof(*e->ids));
     if (!e->ids || pool_new(&options, &e->pool) != STATUS_OK ||
         load(e, setup->world) != STATUS_OK) {
         engine_free(&e->base);
         return NULL;
     }
+    watch_init(&e->watch, e->pool);
     return &e->base;
+}
+
+/* What a gateway can guess of a request's charge from its length: up to a quarter more or less. */
+static int64_t estimate(const struct engine *e, const struct call *call)
+{
+    double u = chance_uniform(e->seed, call->index, 0, CHANCE_ESTIMATE);
+
+    return (int64_t)((double)call->request->tokens * (0.75 + 0.5 * u));
 }
 
 static void engine_begin(struct policy *policy, struct call *call, int64_t now_ns)
@@ -87,31 +95,11 @@ static void engine_begin(struct policy *policy, struct call *call, int64_t now_n
         .stateless = true,
         .model = MODEL,
         .deadline_ns = call->request->deadline_ns,
-        .tokens = call->request->tokens,
+        .tokens = estimate(e, call),
     };
 
-    e->under_way++;
-    plan_start(&call->state.plan, e->pool, &request, now_ns);
-}
-
-/* A cooling bucket is never asked; a half-open one by the holder of its lease alone. */
-static void check_path(const struct engine *e, const struct plan *plan, int64_t now_ns)
-{
-    struct key *key = pool_key(e->pool, plan->current);
-
-    for (enum scope scope = SCOPE_KEY; scope < SCOPE_COUNT; scope++) {
-        struct place place = {key_scope_node(e->pool, key, scope),
-                              route_detail(&plan->route, scope), scope};
-        const struct breaker *b;
-        if (scope == SCOPE_ORG_MODEL_STREAM && !plan->route.stream)
-            continue;
-        b = circuits_find(&e->pool->circuits, place);
-        INVARIANT(!b || b->state != CIRCUIT_OPEN, "a %s that cools down was asked",
-                  scope_name(scope));
-        INVARIANT(!b || b->state != CIRCUIT_HALF_OPEN || b->lease == plan->flight.serial,
-                  "a half-open %s was asked without its lease", scope_name(scope));
-    }
-    INVARIANT(now_ns < plan->deadline_ns, "an attempt starts after the deadline");
+    plan_start(&call->state.engine.plan, e->pool, &request, now_ns);
+    watch_begin(&e->watch, &call->state.engine.watched, &call->state.engine.plan);
 }
 
 static void engine_next(struct policy *policy, struct call *call, int64_t now_ns,
@@ -120,10 +108,10 @@ static void engine_next(struct policy *policy, struct call *call, int64_t now_ns
     struct engine *e = (struct engine *)policy;
     struct plan_step step;
 
-    plan_next(&call->state.plan, now_ns, &step);
+    plan_next(&call->state.engine.plan, now_ns, &step);
     switch (step.action) {
     case PLAN_SEND:
-        check_path(e, &call->state.plan, now_ns);
+        watch_sent(&e->watch, &call->state.engine.watched, now_ns);
         *ret_step = (struct policy_step){.action = POLICY_SEND,
                                          .key = (uint32_t)pool_key_cookie(e->pool, step.key)};
         e->ids[ret_step->key] = step.key;
@@ -153,7 +141,7 @@ static void engine_hear(struct policy *policy, struct call *call, const struct r
                         int64_t now_ns)
 {
     struct engine *e = (struct engine *)policy;
-    struct plan *plan = &call->state.plan;
+    struct plan *plan = &call->state.engine.plan;
     struct verdict verdict;
     struct evidence evidence;
     struct hints hints;
@@ -166,12 +154,15 @@ static void engine_hear(struct policy *policy, struct call *call, const struct r
     if (reply->cause == CAUSE_SERVED)
         plan_usage(plan, call->request->tokens);
     plan_hear(plan, &verdict, &evidence, now_ns);
+    watch_heard(&e->watch, &call->state.engine.watched);
 }
 
 static void engine_end(struct policy *policy, struct call *call, int64_t now_ns)
 {
-    plan_end(&call->state.plan, now_ns);
-    ((struct engine *)policy)->under_way--;
+    struct engine *e = (struct engine *)policy;
+
+    plan_end(&call->state.engine.plan, now_ns);
+    watch_end(&e->watch, &call->state.engine.watched);
 }
 
 static uint64_t engine_epoch(const struct policy *policy)
@@ -204,39 +195,18 @@ static void engine_probed(struct policy *policy, uint32_t key, const struct repl
     pool_probe_hear(e->pool, e->ids[key], &verdict, &evidence, now_ns);
 }
 
-static void engine_check(struct policy *policy, bool thorough)
+static void engine_check(struct policy *policy)
 {
     struct engine *e = (struct engine *)policy;
 
-    INVARIANT(pool_waiting(e->pool) <= e->under_way, "%zu wait, %llu requests are under way",
-              pool_waiting(e->pool), (unsigned long long)e->under_way);
-    if (thorough)
-        pool_check(e->pool);
-}
-
-/* Nothing is under way: nothing may be held. */
-static void engine_check_idle(struct policy *policy, int64_t now_ns)
-{
-    struct engine *e = (struct engine *)policy;
-    const struct circuits *c = &e->pool->circuits;
-    struct key_view view;
-
-    INVARIANT(e->under_way == 0, "%llu requests never ended", (unsigned long long)e->under_way);
-    INVARIANT(pool_waiting(e->pool) == 0, "%zu requests are left in line", pool_waiting(e->pool));
-    for (uint32_t i = 0; i < e->count; i++) {
-        pool_view(e->pool, i, now_ns, &view);
-        INVARIANT(view.in_flight == 0, "key %u has %u requests in flight for ever", i,
-                  view.in_flight);
-    }
-    for (size_t i = 0; i < c->bucket_count; i++)
-        for (const struct breaker *b = c->buckets[i]; b; b = b->bucket_next)
-            INVARIANT(b->lease == 0, "a %s lease is never returned", scope_name(b->place.scope));
+    watch_check(&e->watch); /* first: it needs no list to be whole that pool_check walks */
     pool_check(e->pool);
 }
 
 const struct policy_class policy_engine = {
     .name = "sparekey",
     .title = "Sparekey",
+    .heeds = true,
     .make = engine_make,
     .free = engine_free,
     .begin = engine_begin,
@@ -247,5 +217,4 @@ const struct policy_class policy_engine = {
     .probe = engine_probe,
     .probed = engine_probed,
     .check = engine_check,
-    .check_idle = engine_check_idle,
 };

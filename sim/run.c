@@ -13,7 +13,15 @@
 #define CHECK_SELDOM 16384
 #define NO_SLOT      UINT32_MAX
 
-enum { EVENT_ARRIVAL, EVENT_ASK, EVENT_ADMIT, EVENT_ANSWER, EVENT_PROBE, EVENT_PROBED };
+enum {
+    EVENT_ARRIVAL,
+    EVENT_ASK,
+    EVENT_ADMIT,
+    EVENT_ANSWER,
+    EVENT_PROBE,
+    EVENT_PROBED,
+    EVENT_LEAVE
+};
 
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_SENT };
 
@@ -41,7 +49,10 @@ struct run {
     uint32_t slot_count, slot_capacity, free_slot;
     struct list waiting;
     uint64_t epoch;
-    size_t arrived;
+    size_t arrived, to_come; /* requests; the second not more than arrivals->count */
+    uint64_t events_max;
+    bool *ended;        /* by request */
+    uint32_t under_way; /* requests that arrived and have not ended */
     int64_t now_ns;
     int64_t probe_due_ns; /* of the EVENT_PROBE that counts */
     struct result result;
@@ -103,7 +114,10 @@ static void finish(struct run *run, struct slot *slot, bool served)
 {
     const struct request *request = slot->call.request;
 
-    INVARIANT(slot->state != SLOT_FREE, "request %u ends twice", slot->call.index);
+    INVARIANT(slot->state != SLOT_FREE && !run->ended[slot->call.index], "request %u ends twice",
+              slot->call.index);
+    run->ended[slot->call.index] = true;
+    run->under_way--;
     leave_line(slot);
     if (served)
         result_served(&run->result, request, slot->sent_ns - request->at_ns);
@@ -136,6 +150,8 @@ static void send_on(struct run *run, struct slot *slot, uint32_t key)
     slot->call.attempts++;
     slot->expected = ledger_expects(&run->ledger, key, run->now_ns);
     run->result.attempts++;
+    INVARIANT(!run->policy->class->heeds || !ledger_was_told(&run->ledger, key, run->now_ns),
+              "request %u: key %u was asked against what answers said", slot->call.index, key);
     put(run, run->now_ns + network_ns(run, slot, CHANCE_UPLINK), EVENT_ADMIT, slot->index,
         ++slot->ticket);
 }
@@ -174,6 +190,24 @@ static void ask_policy(struct run *run, struct slot *slot)
     }
 }
 
+/* Some callers hang up, while they wait or while an attempt is in flight. */
+static void maybe_leave(struct run *run, const struct slot *slot)
+{
+    const struct traffic *traffic = &run->scenario->traffic;
+    uint32_t index = slot->call.index;
+    double u = chance_uniform(run->seed, index, 0, CHANCE_LEAVES_WHEN);
+
+    if (chance_happens(run->seed, index, 0, CHANCE_LEAVES, traffic->leaves_ppm))
+        put(run, run->now_ns + (int64_t)(u * u * (double)traffic->patience_ns), EVENT_LEAVE,
+            slot->index, index);
+}
+
+static void on_leave(struct run *run, struct slot *slot, uint32_t index)
+{
+    if (slot->state != SLOT_FREE && slot->call.index == index)
+        finish(run, slot, false);
+}
+
 static void on_arrival(struct run *run)
 {
     struct slot *slot = take_slot(run);
@@ -187,9 +221,13 @@ static void on_arrival(struct run *run)
     slot->call.index = (uint32_t)index;
     slot->call.attempts = 0;
     slot->state = SLOT_SENT; /* under way; nothing waits for it yet */
+    run->under_way++;
     run->policy->class->begin(run->policy, &slot->call, run->now_ns);
+    maybe_leave(run, slot);
     ask_policy(run, slot);
-    if (run->arrived < run->arrivals->count)
+    if (run->result.events >= run->events_max)
+        run->to_come = run->arrived;
+    if (run->arrived < run->to_come)
         put(run, run->arrivals->requests[run->arrived].at_ns, EVENT_ARRIVAL, 0, 0);
 }
 
@@ -211,7 +249,7 @@ static void on_answer(struct run *run, struct slot *slot)
 
     run->result.causes[reply->cause]++;
     run->result.wasted += ledger_confirmed(slot->expected, reply);
-    ledger_hear(&run->ledger, slot->call.key, reply, run->now_ns);
+    ledger_hear(&run->ledger, slot->call.key, reply, slot->sent_ns, run->now_ns);
     run->policy->class->hear(run->policy, &slot->call, reply, run->now_ns);
     if (reply->cause == CAUSE_SERVED)
         finish(run, slot, true);
@@ -262,9 +300,9 @@ static void spread_news(struct run *run)
         on_probe(run);
 }
 
-static bool under_way(const struct run *run)
+static bool goes_on(const struct run *run)
 {
-    return run->arrived < run->arrivals->count || run->result.requests < run->arrived;
+    return run->arrived < run->to_come || run->under_way > 0;
 }
 
 static void handle(struct run *run, const struct event *event)
@@ -282,6 +320,7 @@ static void handle(struct run *run, const struct event *event)
     case EVENT_ADMIT: on_admit(run, slot); break;
     case EVENT_ANSWER: on_answer(run, slot); break;
     case EVENT_PROBE: on_probe(run); break;
+    case EVENT_LEAVE: on_leave(run, run->slots[event->subject], event->ticket); break;
     case EVENT_PROBED: on_probed(run, event->subject); break;
     default: break;
     }
@@ -290,11 +329,13 @@ static void handle(struct run *run, const struct event *event)
 static void check(struct run *run)
 {
     const struct policy_class *class = run->policy->class;
-    bool thorough = world_key_count(&run->scenario->world) <= SMALL_POOL ||
-                    run->result.events % CHECK_SELDOM == 0;
+    bool small = world_key_count(&run->scenario->world) <= SMALL_POOL;
 
-    if (class->check)
-        class->check(run->policy, thorough);
+    INVARIANT(run->result.requests + run->under_way == run->arrived,
+              "%zu came, %llu ended, %u are under way", run->arrived,
+              (unsigned long long)run->result.requests, run->under_way);
+    if (class->check && (small || run->result.events % CHECK_SELDOM == 0))
+        class->check(run->policy);
 }
 
 static void loop(struct run *run)
@@ -302,9 +343,9 @@ static void loop(struct run *run)
     const struct policy_class *class = run->policy->class;
     struct event event;
 
-    if (run->arrivals->count)
+    if (run->to_come)
         put(run, run->arrivals->requests[0].at_ns, EVENT_ARRIVAL, 0, 0);
-    while (under_way(run) && !run->no_memory && queue_take(&run->queue, &event)) {
+    while (goes_on(run) && !run->no_memory && queue_take(&run->queue, &event)) {
         INVARIANT(event.at_ns >= run->now_ns, "time goes back");
         run->now_ns = event.at_ns;
         handle(run, &event);
@@ -313,10 +354,10 @@ static void loop(struct run *run)
     }
     if (run->no_memory)
         return;
-    INVARIANT(run->result.requests == run->arrivals->count, "%llu of %zu requests have ended",
-              (unsigned long long)run->result.requests, run->arrivals->count);
-    if (class->check_idle)
-        class->check_idle(run->policy, run->now_ns);
+    INVARIANT(run->result.requests == run->to_come, "%llu of %zu requests have ended",
+              (unsigned long long)run->result.requests, run->to_come);
+    if (class->check)
+        class->check(run->policy); /* nothing is under way: nothing may be held */
 }
 
 static enum status prepare(struct run *run, const struct policy_class *class)
@@ -332,9 +373,11 @@ static enum status prepare(struct run *run, const struct policy_class *class)
         goto no_ledger;
     if (result_init(&run->result, run->arrivals) != STATUS_OK)
         goto no_result;
-    run->policy = class->make(&setup);
+    run->ended = calloc(run->arrivals->count + 1, sizeof(*run->ended));
+    run->policy = run->ended ? class->make(&setup) : NULL;
     if (run->policy)
         return STATUS_OK;
+    free(run->ended);
     result_fini(&run->result);
 no_result:
     ledger_fini(&run->ledger);
@@ -352,6 +395,7 @@ static void clear(struct run *run)
         free(run->slots[i]);
     }
     free(run->slots);
+    free(run->ended);
     queue_fini(&run->queue);
     run->policy->class->free(run->policy);
     ledger_fini(&run->ledger);
@@ -361,8 +405,17 @@ static void clear(struct run *run)
 enum status run_policy(const struct scenario *scenario, const struct arrivals *arrivals,
                        const struct policy_class *class, uint64_t seed, struct result *ret)
 {
+    return run_shortened(scenario, arrivals, class, seed, UINT64_MAX, ret);
+}
+
+enum status run_shortened(const struct scenario *scenario, const struct arrivals *arrivals,
+                          const struct policy_class *class, uint64_t seed, uint64_t events_max,
+                          struct result *ret)
+{
     struct run run = {.scenario = scenario,
                       .arrivals = arrivals,
+                      .to_come = arrivals->count,
+                      .events_max = events_max,
                       .seed = seed,
                       .free_slot = NO_SLOT,
                       .probe_due_ns = NEVER};

@@ -7,6 +7,41 @@
 
 #define PATIENCE (20 * SECOND)
 
+/* Everything at once. Waits are long by hints, too: a request may weigh a twentieth of a bucket. Who
+ * fails here is no measure: policies that favour light requests serve more of them. */
+#define STORM_WORLD(silence)                                                                       \
+    {                                                                                              \
+        .orgs = 3, .projects = 2, .keys = 2, .org = {120, 0, 60000}, .project = {90, 0, 0},        \
+        .silent = silence, .processing_ms = 300,                                                   \
+        .faults = {                                                                                \
+            {.kind = FAULT_FLAKY, .until_ns = NEVER, .ppm = 100000},                               \
+            {.kind = FAULT_REVOKED, .from_ns = 20 * SECOND, .until_ns = 60 * SECOND, .last = 1},   \
+            {.kind = FAULT_QUOTA,                                                                  \
+             .from_ns = 40 * SECOND,                                                               \
+             .until_ns = 100 * SECOND,                                                             \
+             .first = 1,                                                                           \
+             .last = 1},                                                                           \
+            {.kind = FAULT_SLOW_DOWN,                                                              \
+             .from_ns = 60 * SECOND,                                                               \
+             .until_ns = 120 * SECOND,                                                             \
+             .first = 2,                                                                           \
+             .last = 2,                                                                            \
+             .per_s = 2},                                                                          \
+            {.kind = FAULT_OUTAGE, .from_ns = 130 * SECOND, .until_ns = 140 * SECOND},             \
+            {.kind = FAULT_OVERLOAD,                                                               \
+             .from_ns = 140 * SECOND,                                                              \
+             .until_ns = 170 * SECOND,                                                             \
+             .per_s = 3},                                                                          \
+            {.kind = FAULT_QUOTA, .from_ns = 180 * SECOND, .until_ns = 230 * SECOND},              \
+        },                                                                                         \
+    }
+
+#define STORM_TRAFFIC                                                                              \
+    {                                                                                              \
+        .phases = {{60 * SECOND, 2}, {65 * SECOND, 20}, {300 * SECOND, 2}}, .tokens_min = 100,     \
+        .tokens_max = 3000, .patience_ns = PATIENCE, .leaves_ppm = 100000                          \
+    }
+
 static const struct scenario scenarios[] = {
     {
         .name = "burst_requests",
@@ -183,13 +218,23 @@ static const struct scenario scenarios[] = {
              .org = {150, 0, 2000000},
              .owners_configured = true,
              .processing_ms = 150,
-             .faults = {{.kind = FAULT_QUOTA, .until_ns = NEVER, .first = 0, .last = 49},
-                        {.kind = FAULT_REVOKED, .until_ns = NEVER, .first = 1000, .last = 1499}}},
+             .faults = {{.kind = FAULT_QUOTA, .until_ns = NEVER, .first = 50, .last = 99},
+                        {.kind = FAULT_REVOKED, .until_ns = NEVER, .first = 2000, .last = 2499}}},
         .traffic = {.phases = {{2 * SECOND, 5000}, {3 * SECOND, 100000}},
                     .tokens_min = 500,
                     .tokens_max = 1500,
                     .patience_ns = PATIENCE},
     },
+    {.name = "storm",
+     .title = "everything at once",
+     .only_soak = true,
+     .world = STORM_WORLD(false),
+     .traffic = STORM_TRAFFIC},
+    {.name = "silent_storm",
+     .title = "the same, and answers say nothing about limits",
+     .only_soak = true,
+     .world = STORM_WORLD(true),
+     .traffic = STORM_TRAFFIC},
 };
 
 const struct scenario *scenario_at(size_t index)

@@ -13,6 +13,7 @@ struct scenario {
     const char *name;  /* in JSON and on the command line */
     const char *title; /* for people */
     bool overload;     /* more is asked than can be had: measured against the oracle */
+    bool only_soak;    /* for invariants: policies are not compared in it */
     struct world_spec world;
     struct traffic traffic;
 };

@@ -248,7 +248,7 @@ static bool draw_all(struct world *world, const struct ask *ask, int64_t now_ns,
                         now_ns);
         else if (world->spec.refusals_count && draws[i].cause == CAUSE_REQUESTS)
             count_refusal(&draws[i], now_ns);
-        if (draws[i].told)
+        if (draws[i].told && !world->spec.silent)
             *draws[i].told = look(&draws[i], 0, now_ns);
     }
     return !refused;

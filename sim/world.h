@@ -66,6 +66,7 @@ struct world_spec {
     struct limits org, project;    /* each one's, for the one model there is */
     bool owners_configured;        /* the settings name each key's organisation and project */
     bool refusals_count;
+    bool silent;          /* answers carry no x-ratelimit-*, only refusals their Retry-After */
     double processing_ms; /* median of a served request's time inside the service */
     struct world_fault faults[WORLD_FAULTS_MAX];
 };

@@ -93,7 +93,7 @@ void breaker_open(struct breaker *b, const struct verdict *verdict, const struct
     remember(b, verdict, evidence);
     b->witness = false;
     b->exponent = 0;
-    b->since_ns = b->opened_ns = now_ns;
+    b->since_ns = b->opened_ns = b->blamed_ns = now_ns;
     b->due_ns = now_ns + wait_ns;
 }
 
@@ -104,7 +104,7 @@ void breaker_reopen(struct breaker *b, const struct verdict *verdict,
     remember(b, verdict, evidence);
     if (b->exponent < UINT8_MAX)
         b->exponent++;
-    b->opened_ns = now_ns;
+    b->opened_ns = b->blamed_ns = now_ns;
     b->due_ns = now_ns + wait_ns;
 }
 
@@ -114,6 +114,7 @@ void breaker_prolong(struct breaker *b, const struct verdict *verdict,
     struct verdict news = *verdict;
     int64_t wait;
 
+    b->blamed_ns = now_ns;
     /* The same reason again is the same news, but for what its evidence says; another reason
      * brings its own backoff along. */
     if (b->reason == verdict->failure)

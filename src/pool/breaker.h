@@ -17,7 +17,8 @@
  * What arrives late is not counted twice: 32 requests in flight when the limit is hit bring 32
  * times the same news. So a failure that finds the breaker OPEN may only move its end further
  * away, if its evidence says so, and only the holder of the half-open lease can double a wait.
- * In the same way a success closes nothing unless its request began after the opening.
+ * In the same way a success closes nothing unless its request began after the opening, and after
+ * the last such failure.
  *
  * This file knows one breaker; where it stands among others is circuits.h, who hears of it
  * report.h.
@@ -73,6 +74,7 @@ struct breaker {
                                     forgotten, if it is in the heap */
     int64_t since_ns;            /* left CLOSED */
     int64_t opened_ns;           /* became OPEN last */
+    int64_t blamed_ns;           /* that, or the last failure that found it OPEN */
     uint64_t lease;              /* HALF_OPEN: the attempt that may prove recovery, 0 = nobody */
     int64_t lease_until_ns;
     struct list probes; /* among those that free probes are for, in the order of … */

@@ -353,16 +353,25 @@ static bool forgive(struct plan *plan, int64_t now_ns)
     return any;
 }
 
+/* Those who stand behind it need not ask before it does. */
+static void wait_for_service(struct plan *plan, int64_t until_ns, struct plan_step *ret_step)
+{
+    if (plan->queue)
+        plan->queue->room_ns = until_ns;
+    wait_until(plan, until_ns, ret_step);
+}
+
 static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 {
     struct outlook outlook;
     int64_t until_ns;
 
+    plan->stepped_aside = false;
     select_outlook(plan->pool, &plan->route, now_ns, &outlook);
     if (worth_waiting(plan, &outlook, now_ns, &until_ns)) {
         bool only_in_use = outlook.service_ns < 0 && now_ns < wait_end_ns(plan, now_ns);
         if (!only_in_use)
-            wait_until(plan, until_ns, ret_step);
+            wait_for_service(plan, until_ns, ret_step);
         else if (!wait_in_front(plan, INT64_MAX, 0, now_ns, ret_step))
             refuse(plan, &outlook, now_ns, ret_step);
         return;
@@ -469,11 +478,42 @@ static void speed_up(struct plan *plan, int64_t gap_ns)
     plan->pool->epoch++;
 }
 
+/* Whether asking the key would try out a service in trouble, for everybody. */
+static bool is_trial(const struct plan *plan, key_id id)
+{
+    struct pool *pool = plan->pool;
+    struct key *key = pool_key(pool, id);
+
+    for (enum scope scope = SCOPE_SERVICE_MODEL; scope <= SCOPE_EGRESS; scope++) {
+        struct place place = {key_scope_node(pool, key, scope), route_detail(&plan->route, scope),
+                              scope};
+        const struct breaker *b = circuits_find(&pool->circuits, place);
+        if (b && b->state == CIRCUIT_HALF_OPEN)
+            return true;
+    }
+    return false;
+}
+
+/* Whose next failure would be the last leaves a trial to the others for a moment: any of them can
+ * find out as well, and loses nothing. If nobody comes it goes itself. */
+static bool steps_aside(struct plan *plan, key_id key, int64_t now_ns, struct plan_step *ret_step)
+{
+    if (plan->stepped_aside || plan->service_failures + 1 < PLAN_SERVICE_ATTEMPTS ||
+        !is_trial(plan, key))
+        return false;
+    plan->stepped_aside = true;
+    leave_line(plan, now_ns);
+    wait_until(plan, now_ns + QUEUE_LOOK_NS, ret_step);
+    return true;
+}
+
 /* The key is ready; its service may be just coming back. Who cannot wait goes all the same. */
 static void send_in_turn(struct plan *plan, key_id key, int64_t now_ns, struct plan_step *ret_step)
 {
     int64_t gap_ns, ready_ns;
 
+    if (steps_aside(plan, key, now_ns, ret_step))
+        return;
     ready_ns = ramp_ready_ns(pool_key(plan->pool, key)->service, now_ns, &gap_ns);
     speed_up(plan, gap_ns);
     if (ready_ns > now_ns && wait_in_front(plan, ready_ns, 1e9 / (double)gap_ns, now_ns, ret_step))

@@ -156,11 +156,12 @@ struct plan {
     uint32_t forgiven;     /* rate limits among the first so many attempts no longer count */
     uint8_t rounds;        /* how often that was done */
     bool stateless, opaque;
-    bool unpaid;       /* its next attempt has not had its share of the retry budget yet */
-    bool proven;       /* the attempt in flight has begun to serve the caller */
-    bool unreachable;  /* the last failure came without any HTTP answer */
-    uint8_t phase;     /* enum plan_phase of plan.c */
-    uint8_t kept_rank; /* usefulness of the kept answer, 0 = none kept */
+    bool unpaid;        /* its next attempt has not had its share of the retry budget yet */
+    bool stepped_aside; /* for others to try whether the service is back */
+    bool proven;        /* the attempt in flight has begun to serve the caller */
+    bool unreachable;   /* the last failure came without any HTTP answer */
+    uint8_t phase;      /* enum plan_phase of plan.c */
+    uint8_t kept_rank;  /* usefulness of the kept answer, 0 = none kept */
     uint8_t service_failures;
     uint8_t maybe_ran_replays;
     enum failure last_failure, kept_failure;

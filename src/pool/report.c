@@ -210,7 +210,7 @@ static void hear_success(struct pool *pool, struct breaker *b, struct attempt *a
             b->witness = false;
         return;
     }
-    if (attempt->started_ns <= b->opened_ns)
+    if (attempt->started_ns <= b->blamed_ns)
         return; /* older than the failure: proves nothing about what came after */
     if (b->lease == attempt->serial)
         attempt->leases--;

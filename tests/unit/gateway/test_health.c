@@ -4,9 +4,8 @@
 #include <jansson.h>
 
 #include "../settings/fixture.h"
+#include "../support/verdicts.h"
 #include "gateway/health.h"
-
-#define S INT64_C(1000000000)
 
 static struct keyring *ring;
 static struct fixture *fixture;
@@ -43,23 +42,6 @@ static int tear_down(void **state)
     return wire_tear_down() == 0 ? fixture_tear_down(state) : -1;
 }
 
-static const struct verdict success = {.reaction = REACT_SUCCESS, .wait_ns = -1};
-static const struct verdict revoked = {.reaction = REACT_NEXT,
-                                       .scope = SCOPE_KEY,
-                                       .failure = FAILURE_REVOKED,
-                                       .probe = PROBE_FREE,
-                                       .wait_ns = -1,
-                                       .base_ns = 900 * S,
-                                       .cap_ns = 86400 * S};
-static const struct verdict limited = {.reaction = REACT_NEXT,
-                                       .scope = SCOPE_PROJECT_MODEL,
-                                       .failure = FAILURE_RATE,
-                                       .hop = HOP_OTHER_PROJECT,
-                                       .probe = PROBE_LIVE,
-                                       .wait_ns = 40 * S,
-                                       .base_ns = 1 * S,
-                                       .cap_ns = 60 * S};
-
 /* Requests until the key has answered so many of them in this way; the others succeed. */
 static void answers(const char *secret, const struct verdict *verdict, unsigned times)
 {
@@ -76,7 +58,7 @@ static void answers(const char *secret, const struct verdict *verdict, unsigned 
         assert_int_equal(step.action, PLAN_SEND);
         bool meant = slice_eq(secret_bytes(entry->secret), slice_str(secret));
         times -= meant;
-        (void)keyring_hear(ring, &plan, meant ? verdict : &success, &evidence, &facts, now_ns);
+        (void)keyring_hear(ring, &plan, meant ? verdict : &served, &evidence, &facts, now_ns);
         keyring_end(ring, &plan, now_ns);
         key_entry_unref(entry);
     }
@@ -147,11 +129,8 @@ static void before_the_first_request(void **state)
 static void rates_have_two_decimals(void **state)
 {
     (void)state;
-    static const struct verdict fault = {
-        .reaction = REACT_RETURN, .failure = FAILURE_CALLER, .wait_ns = -1};
-
-    answers(KEY_A, &success, 1);
-    answers(KEY_A, &fault, 2);
+    answers(KEY_A, &served, 1);
+    answers(KEY_A, &caller_fault, 2);
     ask(OK);
     json_int_t requests = 0, successes = 0;
     for (size_t i = 0; i < 3; i++) {
@@ -191,8 +170,10 @@ static void a_revoked_key(void **state)
 /* A limit passes by itself: that is not "degraded". */
 static void a_limited_key(void **state)
 {
+    const struct verdict for_long = with_wait(limited, 40 * S);
+
     (void)state;
-    answers(KEY_C, &limited, 1);
+    answers(KEY_C, &for_long, 1);
     ask(OK);
     assert_overall(true, "healthy");
     const json_t *summary = json_object_get(told, "summary");
@@ -205,10 +186,12 @@ static void a_limited_key(void **state)
 
 static void no_key_is_left(void **state)
 {
+    const struct verdict for_long = with_wait(limited, 40 * S);
+
     (void)state;
     answers(KEY_A, &revoked, 1);
     answers(KEY_B, &revoked, 1);
-    answers(KEY_C, &limited, 1);
+    answers(KEY_C, &for_long, 1);
     ask(NONE);
     assert_overall(false, "unhealthy");
     const json_t *summary = json_object_get(told, "summary");

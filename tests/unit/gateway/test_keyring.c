@@ -11,20 +11,12 @@
 #include <string.h>
 
 #include "../settings/fixture.h"
+#include "../support/verdicts.h"
 #include "gateway/keyring.h"
-
-#define S INT64_C(1000000000)
 
 /* Nobody waits for the first answer of a key, so that each call has one outcome. */
 #define CALM "SPAREKEY_PROOF_WAIT=0"
 
-static const struct verdict revoked = {.reaction = REACT_NEXT,
-                                       .scope = SCOPE_KEY,
-                                       .failure = FAILURE_REVOKED,
-                                       .probe = PROBE_FREE,
-                                       .wait_ns = -1,
-                                       .base_ns = 900 * S,
-                                       .cap_ns = 86400 * S};
 static const struct evidence said_401 = {
     .status = 401, .code = "invalid_api_key", .request_id = "req_1"};
 static const struct answer_facts no_facts = {0};

@@ -1,6 +1,6 @@
 #include "pool_test.h"
 
-#include "dies.h"
+#include "../support/dies.h"
 #include "pool/breaker.h"
 
 static const enum circuit states[] = {CIRCUIT_CLOSED, CIRCUIT_OPEN, CIRCUIT_HALF_OPEN};

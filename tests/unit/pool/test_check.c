@@ -1,6 +1,6 @@
 #include "pool_test.h"
 
-#include "dies.h"
+#include "../support/dies.h"
 #include "pool/state.h"
 
 static void check(void *pool)

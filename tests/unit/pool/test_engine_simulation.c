@@ -38,7 +38,7 @@ struct mbreaker {
     enum circuit state;
     enum failure reason;
     unsigned exponent;
-    int64_t due, opened, since;
+    int64_t due, blamed, since;
     bool witness;
     int suspect; /* key, -1 = none */
     char suspect_project[NAME];
@@ -803,7 +803,7 @@ static void succeed(struct world *w, struct mplan *p)
             b->used = false;
         else if (b->state == CIRCUIT_CLOSED)
             b->witness = false;
-        else if (p->started > b->opened)
+        else if (p->started > b->blamed)
             b->used = false;
     }
 }
@@ -845,7 +845,7 @@ static void open_up(struct world *w, struct mbreaker *b, const struct mplan *p,
     b->state = CIRCUIT_OPEN;
     b->reason = v->failure;
     b->exponent = exponent;
-    b->opened = w->now;
+    b->blamed = w->now;
     b->suspect = -1;
     b->lease = 0;
     take_due(w, b, p->key, p, wait_for(v, exponent));
@@ -861,6 +861,7 @@ static void prolong(struct world *w, struct mbreaker *b, const struct mplan *p,
         (struct place){key_scope_node(w->pool, pool_key(w->pool, w->keys[p->key].id), b->scope),
                        detail_of(&p->route, b->scope), b->scope});
 
+    b->blamed = w->now;
     if (b->reason == v->failure)
         hint.base_ns = 0;
     wait = wait_for(&hint, 0);

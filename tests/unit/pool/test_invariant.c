@@ -1,6 +1,6 @@
 #include "pool_test.h"
 
-#include "dies.h"
+#include "../support/dies.h"
 #include "pool/invariant.h"
 
 static void break_one(void *argument)

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "failing_memory.h"
+#include "../support/failing_memory.h"
 
 static void load(struct pool *pool, const uint64_t *identities, size_t count)
 {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "failing_memory.h"
+#include "../support/failing_memory.h"
 
 static void a_running_pool_can_be_switched(void **state)
 {

@@ -163,6 +163,85 @@ static void waiting_has_an_end(void **state)
     pool_free(pool);
 }
 
+/* The service fails the one who tried it: nobody in line has to ask again before it may be tried
+ * the next time. */
+static void nobody_looks_in_vain_while_the_service_rests(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan trial, first, second;
+    int64_t until;
+
+    (void)state;
+    one(pool, 0, overloaded, 0);
+    send_one(&trial, pool, 0, 2 * S);
+    assert_int_equal(begins(&first, pool, 2 * S).action, PLAN_WAIT);
+    assert_int_equal(begins(&second, pool, 2 * S).action, PLAN_WAIT);
+    assert_int_equal(pool_waiting(pool), 2);
+    hear(&trial, overloaded, 503, 2 * S + 10 * MS);
+    until = next(&first, 2 * S + 200 * MS).until_ns;
+    assert_in_range(until, 4 * S, 4300 * MS);
+    assert_true(next(&second, 2 * S + 200 * MS).until_ns >= until);
+    plan_end(&second, 3 * S);
+    plan_end(&first, 3 * S);
+    plan_end(&trial, 3 * S);
+    pool_free(pool);
+}
+
+/* Asks until it is sent; returns when that is. */
+static int64_t patiently(struct plan *plan, int64_t now)
+{
+    struct plan_step step;
+
+    while ((step = next(plan, now)).action == PLAN_WAIT)
+        now = step.until_ns;
+    assert_int_equal(step.action, PLAN_SEND);
+    return now;
+}
+
+/* A request that has one attempt left on a service that may be tried again at the time returned. */
+static int64_t with_one_attempt_left(struct plan *plan, struct pool *pool)
+{
+    int64_t now = 0;
+
+    begin(plan, pool, now);
+    for (int attempt = 1; attempt < PLAN_SERVICE_ATTEMPTS; attempt++) {
+        now = patiently(plan, now);
+        hear(plan, attempt == PLAN_SERVICE_ATTEMPTS - 1 ? overloaded : server_error, 503, now);
+    }
+    return now + 8 * S;
+}
+
+/* If the service is not back yet, the trial costs its request an attempt: not the one that has but
+ * one left, where another comes. */
+static void the_last_attempt_is_no_trial(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan old, young;
+    int64_t now = with_one_attempt_left(&old, pool);
+
+    (void)state;
+    assert_int_equal(next(&old, now).action, PLAN_WAIT);
+    send_one(&young, pool, 0, now + 1);
+    assert_int_equal(next(&old, now + 2).action, PLAN_WAIT);
+    hear(&young, served, 200, now + 3);
+    assert_true(patiently(&old, now + 3) < now + 100 * MS);
+    plan_end(&old, now + S);
+    plan_end(&young, now + S);
+    pool_free(pool);
+}
+
+static void the_last_attempt_is_a_trial_where_nobody_else_comes(void **state)
+{
+    struct pool *pool = patient_pool(1, NULL, 10);
+    struct plan plan;
+    int64_t now = with_one_attempt_left(&plan, pool);
+
+    (void)state;
+    assert_in_range(patiently(&plan, now), now + 1, now + 100 * MS);
+    plan_end(&plan, now + S);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +252,9 @@ int main(void)
         cmocka_unit_test(nobody_jumps_the_line),
         cmocka_unit_test(the_lost_hold_up_nobody),
         cmocka_unit_test(waiting_has_an_end),
+        cmocka_unit_test(nobody_looks_in_vain_while_the_service_rests),
+        cmocka_unit_test(the_last_attempt_is_no_trial),
+        cmocka_unit_test(the_last_attempt_is_a_trial_where_nobody_else_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,6 +104,33 @@ static void refused(struct pool *pool, uint64_t wanted, bool told, int64_t now)
 
 static const struct owner_names family[] = {{"a", "a1"}, {"a", "a2"}, {"a", "a3"}, {"b", "b1"}};
 
+/* Two keys turn out to be of one project, and are refused. One request that began before the last
+ * refusal was heard is served all the same: the limit's last unit, not its end. */
+static void a_success_amid_refusals_proves_nothing(void **state)
+{
+    static const struct slice org = {"org", 3}, project = {"proj", 4};
+    struct pool *pool = rotating_pool(2, NULL);
+    struct plan plans[3];
+    int64_t until;
+
+    (void)state;
+    send_one(&plans[0], pool, 0, 0);
+    pool_learn(pool, plans[0].current, org, project);
+    hear(&plans[0], with_wait(limited, 15 * S), 429, 10 * MS);
+    send_one(&plans[1], pool, 1, 20 * MS);
+    send_one(&plans[2], pool, 1, 20 * MS);
+    pool_learn(pool, plans[1].current, org, project);
+    hear(&plans[1], with_wait(limited, 15 * S), 429, 30 * MS);
+    until = view(pool, 0, 30 * MS).open_until_ns;
+    hear(&plans[2], served, 200, 300 * MS);
+    assert_int_equal(view(pool, 0, 300 * MS).circuit, CIRCUIT_OPEN);
+    assert_int_equal(view(pool, 1, 300 * MS).circuit, CIRCUIT_OPEN);
+    one(pool, 0, served, until);
+    for (int i = 0; i < 3; i++)
+        plan_end(&plans[i], until);
+    pool_free(pool);
+}
+
 static void a_sibling_at_the_same_limit_stops_the_organization(void **state)
 {
     struct pool *pool = rotating_pool(4, family);
@@ -188,6 +215,7 @@ int main(void)
         cmocka_unit_test(half_open_lets_one_through),
         cmocka_unit_test(a_lost_lease_expires),
         cmocka_unit_test(an_older_success_proves_nothing),
+        cmocka_unit_test(a_success_amid_refusals_proves_nothing),
         cmocka_unit_test(a_sibling_at_the_same_limit_stops_the_organization),
         cmocka_unit_test(not_when_somebody_was_served_in_between),
         cmocka_unit_test(an_unexplained_limit_of_two_organizations_is_the_services),

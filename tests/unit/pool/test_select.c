@@ -47,15 +47,9 @@ static void round_robin_goes_round_and_passes_over(void **state)
 /* Bits are scanned by words: keys at the seams must be found. */
 static void every_word_of_the_bits_is_scanned(void **state)
 {
-    struct key_spec specs[200] = {0};
-    struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
-    struct pool *pool;
+    struct pool *pool = rotating_pool(200, NULL);
 
     (void)state;
-    for (uint64_t i = 0; i < 200; i++)
-        specs[i] = (struct key_spec){.identity = i + 1, .cookie = i};
-    assert_int_equal(pool_new(&options, &pool), STATUS_OK);
-    assert_int_equal(pool_load(pool, specs, 200, 0), STATUS_OK);
     for (uint64_t i = 0; i < 200; i++)
         one(pool, i, i == 0 || i == 63 || i == 64 || i == 127 || i == 199 ? served : revoked, 0);
     one(pool, 0, served, 1);
@@ -70,16 +64,10 @@ static void every_word_of_the_bits_is_scanned(void **state)
 /* Keys out for one model are passed over by words; each has to come back, and only when due. */
 static void keys_at_their_limit_are_passed_over_until_due(void **state)
 {
-    struct key_spec specs[150] = {0};
-    struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
-    struct pool *pool;
+    struct pool *pool = rotating_pool(150, NULL);
     struct plan plan;
 
     (void)state;
-    for (uint64_t i = 0; i < 150; i++)
-        specs[i] = (struct key_spec){.identity = i + 1, .cookie = i};
-    assert_int_equal(pool_new(&options, &pool), STATUS_OK);
-    assert_int_equal(pool_load(pool, specs, 150, 0), STATUS_OK);
     for (uint64_t i = 0; i < 150; i++)
         one(pool, i, i == 149 ? served : with_wait(limited, (150 - (int64_t)i) * 10 * S), 0);
     for (int i = 0; i < 3; i++)

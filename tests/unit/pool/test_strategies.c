@@ -4,17 +4,8 @@
 static struct pool *pool_with(enum strategy strategy, const struct key_spec *rules, size_t count)
 {
     struct pool_options options = options_of(strategy);
-    struct key_spec specs[8] = {0};
-    struct pool *pool;
 
-    for (size_t i = 0; i < count; i++) {
-        specs[i] = rules[i];
-        specs[i].identity = 1000 + i;
-        specs[i].cookie = i;
-    }
-    assert_int_equal(pool_new(&options, &pool), STATUS_OK);
-    assert_int_equal(pool_load(pool, specs, count, 0), STATUS_OK);
-    return pool;
+    return pool_of_specs(&options, rules, count);
 }
 
 static void turns_follow_weights(void **state)

@@ -91,6 +91,9 @@ static void offers_what_the_buckets_hold(void **state)
     (void)state;
     a.end_ns = 2 * MINUTE;
     assert_float_equal(oracle_offered(&spec, &a), 2 * (60 + 120), 0.1);
+    requests[9].deadline_ns = 3 * MINUTE - 40 * MS; /* and as long as anybody waits */
+    assert_float_equal(oracle_offered(&spec, &a), 2 * (60 + 180), 0.1);
+    requests[9].deadline_ns = 0;
     spec.faults[0] = (struct world_fault){
         .kind = FAULT_QUOTA, .from_ns = MINUTE, .until_ns = NEVER, .first = 0, .last = 0};
     assert_float_equal(oracle_offered(&spec, &a), 60 + 120 + 60 + 60, 0.1);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "../support/dies.h"
 #include "sim/run.h"
 
 static const struct scenario quiet = {
@@ -121,6 +122,43 @@ static void waste_is_counted(void **state)
     assert_int_equal(r.extra_attempts, r.attempts - r.requests);
 }
 
+static void ask_the_deaf(void *class)
+{
+    struct scenario dead = quiet;
+
+    dead.world.faults[0] = (struct world_fault){.kind = FAULT_REVOKED, .until_ns = NEVER};
+    (void)run(&dead, class, 1);
+}
+
+/* A policy that claims to heed answers is held to it. */
+static void who_does_not_heed_is_noticed(void **state)
+{
+    struct policy_class class = {
+        .make = make, .free = drop, .begin = note, .next = send_first, .hear = deaf, .end = note};
+    char words[200];
+
+    (void)state;
+    assert_false(dies(ask_the_deaf, &class, words, sizeof words));
+    class.heeds = true;
+    assert_true(dies(ask_the_deaf, &class, words, sizeof words));
+    assert_non_null(strstr(words, "key 0 was asked against what answers said"));
+}
+
+/* No request is lost by shortening: those that came all end. */
+static void a_shortened_run_comes_to_its_end(void **state)
+{
+    struct arrivals arrivals;
+    struct result r;
+
+    (void)state;
+    assert_int_equal(arrivals_make(&quiet.traffic, 1, &arrivals), STATUS_OK);
+    assert_int_equal(run_shortened(&quiet, &arrivals, &policy_engine, 1, 300, &r), STATUS_OK);
+    assert_in_range(r.events, 300, 330);
+    assert_in_range(r.requests, 95, 110); /* three events each */
+    assert_int_equal(r.served, r.requests);
+    arrivals_fini(&arrivals);
+}
+
 static void same_seed_same_result(void **state)
 {
     struct scenario stormy = quiet;
@@ -143,6 +181,8 @@ int main(void)
         cmocka_unit_test(what_is_sent_is_served),
         cmocka_unit_test(who_waits_for_ever_fails_at_the_deadline),
         cmocka_unit_test(waste_is_counted),
+        cmocka_unit_test(who_does_not_heed_is_noticed),
+        cmocka_unit_test(a_shortened_run_comes_to_its_end),
         cmocka_unit_test(same_seed_same_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,21 @@ static void refusals_cost_only_when_told_so(void **state)
     }
 }
 
+static void a_silent_world_tells_only_when_to_come_back(void **state)
+{
+    struct reply reply;
+
+    (void)state;
+    make(&(struct world_spec){
+        .orgs = 1, .projects = 1, .keys = 1, .org = {60, 0, 0}, .silent = true});
+    assert_int_equal(ask_for(0, 1, 0).requests.limit, 0);
+    assert_int_equal(serve(0, 59, 1, 0), 59);
+    reply = ask_for(0, 1, 0);
+    assert_int_equal(reply.requests.limit, 0);
+    assert_int_equal(reply.retry_after_ns, SECOND);
+    world_fini(&world);
+}
+
 static void faults_strike_whom_and_when_they_say(void **state)
 {
     struct world_spec spec = {
@@ -218,6 +233,7 @@ int main(void)
         cmocka_unit_test(projects_have_limits_of_their_own),
         cmocka_unit_test(tokens_and_days_count_too),
         cmocka_unit_test(refusals_cost_only_when_told_so),
+        cmocka_unit_test(a_silent_world_tells_only_when_to_come_back),
         cmocka_unit_test(faults_strike_whom_and_when_they_say),
         cmocka_unit_test(a_probe_proves_no_more_than_the_key),
         cmocka_unit_test(flaky_fails_its_share),

@@ -3,6 +3,7 @@
 #define SPAREKEY_TESTS_DIES_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>

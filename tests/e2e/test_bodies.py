@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import select
 import time
 
 import pytest
@@ -112,18 +113,13 @@ def test_memory_of_unfinished_bodies(stage):
     held = [begun(gateway, MIB, 3 * MIB) for _ in range(5)] # one of them is too much
     gateway.wait_for_log('"event":"buffers_full"')
     text_of(gateway.chat()) # a small one has room
-    for raw in held:
-        raw.socket.setblocking(False)
-    answers = []
-    for raw in held:
-        try:
-            answers.append(raw.socket.recv(65536))
-            raw.socket.close()
-        except BlockingIOError:
-            pass # still waited for
-    assert len(answers) == 1
-    assert answers[0].startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in answers[0].lower()
-    assert b"SPAREKEY_MAX_BUFFERED" in answers[0]
+    refused, _, _ = select.select([raw.socket for raw in held], [], [], PATIENCE_SECONDS)
+    assert len(refused) <= 2 # each worker may find the room gone at the same moment
+    for sock in refused:
+        answer = sock.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in answer.lower()
+        assert b"SPAREKEY_MAX_BUFFERED" in answer
+    assert refused
     for raw in held + announced:
         raw.socket.close()
     give_up = time.monotonic() + PATIENCE_SECONDS

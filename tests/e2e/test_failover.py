@@ -5,6 +5,7 @@ import concurrent.futures
 import pytest
 
 from support.gateway import MODEL, text_of, trail_of
+from support.stage import PATIENT
 
 # Failures below HTTP, or of its form: another key, and nobody to blame after one of them.
 TRANSPORT = ["reset_before_head", "close_before_head", "reset_in_head", "reset_after_head",
@@ -51,7 +52,7 @@ def test_refused_once_then_served(stage):
 
 
 def test_a_revoked_key_is_asked_once_under_concurrency(stage):
-    mock, gateway = stage.up({"a": {"state": "revoked"}, "b": {}})
+    mock, gateway = stage.up({"a": {"state": "revoked"}, "b": {}}, **PATIENT)
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         for answer in pool.map(lambda i: gateway.chat(f"n{i}"), range(320)):
             text_of(answer)
@@ -62,7 +63,8 @@ def test_a_revoked_key_is_asked_once_under_concurrency(stage):
 
 def test_three_bad_keys_of_four(stage):
     mock, gateway = stage.up({"a": {"state": "revoked"}, "b": {"state": "insufficient_quota"},
-                              "c": {"faults": [{"fault": "status:500", "rate": 0.3}]}, "d": {}})
+                              "c": {"faults": [{"fault": "status:500", "rate": 0.3}]}, "d": {}},
+                             **PATIENT)
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         for answer in pool.map(lambda i: gateway.chat(f"n{i}"), range(640)):
             text_of(answer)

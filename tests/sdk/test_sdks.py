@@ -3,6 +3,7 @@
 import pytest
 
 from clients import CALLS, STREAMS, Node, PythonAsync, SdkError
+from support.stage import PATIENT
 
 FAULTS = ["error:401_invalid_api_key", "error:429_requests", "error:429_insufficient_quota",
           "error:403_no_access_text", "error:500", "error:503_overloaded", "html:502",
@@ -110,7 +111,7 @@ BAD_KEYS = {"a": {"state": "revoked"}, "b": {"state": "insufficient_quota"},
 @pytest.mark.parametrize("kind, count", [("node", 10000), ("python-async", 1000)])
 @pytest.mark.timeout(300)
 def test_ten_thousand_requests_with_three_bad_keys(stage, driver, kind, count):
-    mock, gateway = stage.up(BAD_KEYS)
+    mock, gateway = stage.up(BAD_KEYS, **PATIENT)
     url = f"{gateway.origin}/v1"
     client = Node(url, driver, max_retries=0) if kind == "node" else PythonAsync(url, max_retries=0)
     assert client.many("chat", count, concurrency=32) == count

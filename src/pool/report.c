@@ -50,6 +50,7 @@ void circuit_opened(struct pool *pool, struct breaker *b)
     circuits_schedule(&pool->circuits, b);
     count_open(pool, b, +1);
     probe_watch(pool, b, b->opened_ns);
+    news_tell(pool, b, b->exponent ? CIRCUIT_HALF_OPEN : CIRCUIT_CLOSED);
 }
 
 void circuit_half_open(struct pool *pool, struct breaker *b)
@@ -63,17 +64,20 @@ void circuit_half_open(struct pool *pool, struct breaker *b)
     }
     count_open(pool, b, -1);
     pool->epoch++;
+    news_tell(pool, b, CIRCUIT_OPEN);
 }
 
 /* Closed and nothing to say: gone. */
 void circuit_close(struct pool *pool, struct breaker *b)
 {
-    bool was_open = b->state == CIRCUIT_OPEN;
+    enum circuit before = (enum circuit)b->state;
 
-    if (b->state != CIRCUIT_CLOSED)
+    if (before != CIRCUIT_CLOSED)
         breaker_enter(b, CIRCUIT_CLOSED);
-    if (was_open)
+    if (before == CIRCUIT_OPEN)
         count_open(pool, b, -1);
+    if (before != CIRCUIT_CLOSED)
+        news_tell(pool, b, before); /* to hear of it, not of a suspicion dropped */
     probe_forget(pool, b);
     circuits_remove(&pool->circuits, b);
     pool->epoch++;

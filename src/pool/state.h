@@ -18,6 +18,7 @@
 #include "pool/budget.h"
 #include "pool/circuits.h"
 #include "pool/keys.h"
+#include "pool/news.h"
 #include "pool/plan.h"
 #include "pool/readers.h"
 #include "pool/rules.h"
@@ -101,6 +102,7 @@ struct pool {
     int64_t probed_ns; /* the last probe began, -1 = never */
     int64_t prober_ns; /* somebody asked for one, -1 = never */
     struct oddity oddity;
+    struct news news;
 
     struct budget budget;
     struct queue *queues; /* lines of waiting requests */
@@ -142,6 +144,9 @@ static inline bool route_is(const struct route *a, const struct route *b)
 void circuit_opened(struct pool *pool, struct breaker *b);
 void circuit_half_open(struct pool *pool, struct breaker *b);
 void circuit_close(struct pool *pool, struct breaker *b);
+
+/* The breaker has left the state `from`. */
+void news_tell(struct pool *pool, const struct breaker *b, enum circuit from);
 
 /* Half-opens what is due, forgets what nobody asks for. */
 void pool_apply_due(struct pool *pool, int64_t now_ns);

@@ -2,19 +2,22 @@
 #
 #   make            build build/sparekey
 #   make demo       five keys, four of them bad, no failure at the caller: no key or account needed
+#   make release    build-release/sparekey: the same, laid out by a training run (profile-guided), a minute
 #   make run        the gateway with the keys of the environment or .env.local
 #   make test       every test; the last line is "N passed, N failed"
 #   make test-asan  the same under AddressSanitizer and UBSan; make test-tsan under ThreadSanitizer
 #   make bench      side by side with nginx and HAProxy (bench/README.md)
 #   make sim        the engine against other policies and an oracle, in virtual time (docs/simulation.md);
 #                   LONG=1 adds 10^7 events with every invariant checked
-#   make install    DESTDIR and PREFIX are honoured
+#   make install    installs the release; DESTDIR and PREFIX are honoured
 
 PREFIX ?= /usr/local
 BUILD  ?= build
 SPAREKEY = $(BUILD)/sparekey
 
-.PHONY: all demo run test test-asan test-tsan bench bench-pool sim install format lint clean deps-build deps-test
+RELEASE = build-release
+
+.PHONY: all release demo run test test-asan test-tsan bench bench-pool sim install format lint clean deps-build deps-test
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet sparekey
@@ -24,6 +27,9 @@ $(BUILD)/build.ninja: | deps-build
 
 deps-build:
 	@./tools/install-deps build
+
+release: | deps-build
+	@./tools/build-release $(RELEASE) $(PREFIX)
 
 demo: all
 	@$(SPAREKEY) demo
@@ -43,17 +49,16 @@ test-asan: deps-test
 test-tsan: deps-test
 	@./tests/run --sanitize thread
 
-bench: all
-	@ninja -C $(BUILD) --quiet
+bench: release
 	@./tools/install-deps bench
-	@./bench/run
+	@BUILD=$(RELEASE) ./bench/run
 
 bench-pool: all
 	@ninja -C $(BUILD) --quiet bench/bench-pool
 	@$(BUILD)/bench/bench-pool
 
-install: all
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+install: release
+	@DESTDIR=$(DESTDIR) meson install -C $(RELEASE) --no-rebuild
 
 # The tables and drawings of docs/ are written before the goals decide the exit code.
 sim: all

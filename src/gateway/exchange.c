@@ -15,6 +15,11 @@ enum {
     AFFINITY_PREFIX = 1024, /* bytes of a body that tell prompts apart when no key does */
 };
 
+static struct exchange *of_handler(struct request_handler *handler)
+{
+    return container_of(handler, struct exchange, handler);
+}
+
 /* ---- birth and death --------------------------------------------------------------------- */
 
 static void clear_workspace(struct workspace *ws)
@@ -100,6 +105,7 @@ void exchange_clear_answer(struct exchange *x)
 }
 
 static void hold_timer_fired(struct wheel_timer *timer);
+static const struct request_handler_ops handler_ops;
 
 static struct exchange *borrow_exchange(struct worker *w)
 {
@@ -213,7 +219,8 @@ struct exchange *exchange_start(struct worker *w, struct server_conn *request,
     list_init(&x->waiting);
     sse_init(&x->sse, STREAM_NONE);
     set_deadline(x, admission->timeout_ms);
-    request->user = x;
+    x->handler.ops = &handler_ops;
+    request->user = &x->handler;
     return x;
 
 no_memory:
@@ -272,8 +279,9 @@ static void refuse_body(struct exchange *x, int status)
                       "The gateway is out of memory for this request; try again.");
 }
 
-void exchange_body(struct exchange *x, const char *data, size_t len)
+static void on_body(struct request_handler *handler, const char *data, size_t len)
 {
+    struct exchange *x = of_handler(handler);
     struct workspace *ws = x->ws;
 
     if (!count_body(x, len)) {
@@ -451,8 +459,10 @@ static enum status end_fields(struct workspace *ws)
     return t.status;
 }
 
-void exchange_complete(struct exchange *x)
+static void on_complete(struct request_handler *handler)
 {
+    struct exchange *x = of_handler(handler);
+
     if (end_fields(x->ws) != STATUS_OK) {
         refuse_body(x, 503);
         return;
@@ -477,8 +487,10 @@ static void hold_timer_fired(struct wheel_timer *timer)
 
 /* ---- the client's word ------------------------------------------------------------------- */
 
-void exchange_client_gone(struct exchange *x)
+static void on_gone(struct request_handler *handler)
 {
+    struct exchange *x = of_handler(handler);
+
     if (x->phase == PHASE_WAITING)
         stop_waiting(x);
     if (x->phase == PHASE_BODY)
@@ -487,8 +499,13 @@ void exchange_client_gone(struct exchange *x)
         exchange_end_failed(x);
 }
 
-void exchange_drained(struct exchange *x)
+static void on_drained(struct request_handler *handler)
 {
+    struct exchange *x = of_handler(handler);
+
     if (x->phase == PHASE_FLOWING)
         upstream_resume(&x->call);
 }
+
+static const struct request_handler_ops handler_ops = {
+    .body = on_body, .complete = on_complete, .gone = on_gone, .drained = on_drained};

@@ -38,15 +38,10 @@ struct admission {
     int64_t timeout_ms; /* the caller's own; -1 = not said */
 };
 
-/* Begins; the request's body and end follow by exchange_body and exchange_complete. NULL when out of memory
- * (nothing was answered). Sets request->user. */
+/* Begins; what follows of the request comes by its handler, which request->user is set to. NULL when
+ * out of memory (nothing was answered). */
 struct exchange *exchange_start(struct worker *worker, struct server_conn *request,
                                 const struct http_head *head, const struct admission *admission);
-
-void exchange_body(struct exchange *x, const char *data, size_t len);
-void exchange_complete(struct exchange *x);
-void exchange_client_gone(struct exchange *x);
-void exchange_drained(struct exchange *x);
 
 /* The pool has changed: a waiting exchange asks its plan again. `x` may be gone afterwards. */
 void exchange_wake(struct exchange *x);

@@ -61,6 +61,7 @@ struct kept_answer {
 };
 
 struct exchange {
+    struct request_handler handler;
     struct worker *worker;
     struct server_conn *request;
     struct settings *settings;

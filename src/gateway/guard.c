@@ -68,14 +68,30 @@ static bool origin_is_local(struct slice origin, struct slice listen_host)
     return false; /* "null", extensions, files */
 }
 
+/* What the client presents: as bearer, or in the header of Azure's clients. */
+static struct slice presented(const struct request_facts *facts)
+{
+    struct slice token = bearer(facts->authorization);
+    return token.len ? token : facts->api_key;
+}
+
+enum guard_answer guard_check_admin(const struct settings *settings,
+                                    const struct request_facts *facts)
+{
+    if (!settings->client_token_count && !settings->admin_token)
+        return guard_check(settings, facts);
+    struct slice token = presented(facts);
+    return settings->admin_token && token.len && secret_equals(settings->admin_token, token)
+               ? GUARD_PASS
+               : GUARD_ADMIN;
+}
+
 enum guard_answer guard_check(const struct settings *settings, const struct request_facts *facts)
 {
     struct slice listen_host = slice_str(settings->listen.host);
 
     if (settings->client_token_count) {
-        struct slice token = bearer(facts->authorization);
-        if (!token.len)
-            token = facts->api_key;
+        struct slice token = presented(facts);
         return token.len && token_known(settings, token) ? GUARD_PASS : GUARD_TOKEN;
     }
     if (facts->has_host && !guard_host_is_local(facts->host, listen_host))

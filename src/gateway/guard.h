@@ -14,9 +14,14 @@
 extern "C" {
 #endif
 
-enum guard_answer { GUARD_PASS, GUARD_TOKEN, GUARD_HOST, GUARD_ORIGIN };
+enum guard_answer { GUARD_PASS, GUARD_TOKEN, GUARD_ADMIN, GUARD_HOST, GUARD_ORIGIN };
 
 enum guard_answer guard_check(const struct settings *settings, const struct request_facts *facts);
+
+/* The same for who changes things: with client tokens set, the admin token decides, and without one
+ * nobody may. */
+enum guard_answer guard_check_admin(const struct settings *settings,
+                                    const struct request_facts *facts);
 
 /* Whether "host[:port]" names this machine's loopback, or the address `listen_host`. */
 bool guard_host_is_local(struct slice host, struct slice listen_host);

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/respond.h"
-
 /* How one key counts in the summary: exactly one of the three. */
 enum condition { CONDITION_HEALTHY, CONDITION_RATE_LIMITED, CONDITION_UNHEALTHY };
 
@@ -90,7 +88,7 @@ static const char *overall(const struct summary *s)
     return s->by_condition[CONDITION_UNHEALTHY] ? "degraded" : "healthy";
 }
 
-static char *document(struct keyring *ring, int64_t now_ns, bool *ret_ready)
+char *health_document(struct keyring *ring, int64_t now_ns, bool *ret_ready)
 {
     struct summary s = {0};
     struct key_status status;
@@ -113,15 +111,42 @@ static char *document(struct keyring *ring, int64_t now_ns, bool *ret_ready)
     return text;
 }
 
-void health_reply(struct server_conn *request, struct keyring *ring, int64_t now_ns)
-{
-    bool ready;
-    char *text = document(ring, now_ns, &ready);
+/* ---- the route --------------------------------------------------------------------------- */
 
-    if (text)
-        respond_json(request, ready ? 200 : 503, slice_str(text));
+/* Made on a thread of the pool: ten thousand keys take longer than a loop may stand still. */
+struct report {
+    int64_t now_ns;
+    bool ready;
+    char *text; /* NULL: out of memory */
+};
+
+static void make_report(struct own_request *own)
+{
+    struct report *report = own->state;
+    report->text = health_document(own->worker->shared->keyring, report->now_ns, &report->ready);
+}
+
+static void reply_report(struct own_request *own)
+{
+    struct report report = *(struct report *)own->state;
+
+    free(own->state);
+    if (report.text)
+        own_reply_json(own, report.ready ? 200 : 503, slice_str(report.text));
     else
-        respond_error(request, 503, "out_of_memory", slice_of(NULL, 0),
-                      "The gateway is out of memory; try again.");
-    free(text);
+        own_reply_error(own, 503, "out_of_memory", "The gateway is out of memory; try again.");
+    free(report.text);
+}
+
+void health_answer(struct own_request *own)
+{
+    struct report *report = calloc(1, sizeof *report);
+
+    if (!report) {
+        own_reply_error(own, 503, "out_of_memory", "The gateway is out of memory; try again.");
+        return;
+    }
+    report->now_ns = net_now_ns(&own->worker->loop);
+    own->state = report;
+    own_background(own, make_report, reply_report);
 }

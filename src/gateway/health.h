@@ -2,15 +2,17 @@
 #ifndef SPAREKEY_GATEWAY_HEALTH_H
 #define SPAREKEY_GATEWAY_HEALTH_H
 
-#include "gateway/keyring.h"
-#include "net/server.h"
+#include "gateway/own.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Answers 200, or 503 when no key is ready. */
-void health_reply(struct server_conn *request, struct keyring *ring, int64_t now_ns);
+/* The document, to be freed; NULL when out of memory. Any thread. */
+char *health_document(struct keyring *ring, int64_t now_ns, bool *ret_ready);
+
+/* Answers it with 200, or 503 when no key is ready. */
+void health_answer(struct own_request *own);
 
 #ifdef __cplusplus
 }

@@ -1,81 +1,17 @@
 #include "gateway/router.h"
 
-#include <stdio.h>
-
 #include "gateway/exchange.h"
 #include "gateway/guard.h"
 #include "gateway/headers.h"
-#include "gateway/health.h"
+#include "gateway/own.h"
 #include "gateway/respond.h"
 #include "gateway/worker.h"
 
 enum { FIELDS_MAX = HTTP_HEAD_MAX + 4096 };
 
-/* A request that the router answers by itself waits for `complete` in this shape: its user pointer
- * is one of these, or NULL when it has been answered, or an exchange. */
-struct own_route {
-    const char *path;
-    bool guarded; /* only for who may use the keys */
-    void (*answer)(struct worker *worker, struct server_conn *request);
-};
-
 static struct worker *worker_of(const struct server_conn *request)
 {
     return request->server->user;
-}
-
-/* ---- routes of our own ------------------------------------------------------------------- */
-
-static void answer_alive(struct worker *worker, struct server_conn *request)
-{
-    (void)worker;
-    respond_json(request, 200, SLICE("{\"status\":\"ok\"}\n"));
-}
-
-static void answer_ready(struct worker *worker, struct server_conn *request)
-{
-    if (__atomic_load_n(&worker->shared->draining, __ATOMIC_SEQ_CST))
-        respond_json(request, 503, SLICE("{\"status\":\"draining\"}\n"));
-    else
-        respond_json(request, 200, SLICE("{\"status\":\"ready\"}\n"));
-}
-
-static void answer_health(struct worker *worker, struct server_conn *request)
-{
-    health_reply(request, worker->shared->keyring, net_now_ns(&worker->loop));
-}
-
-static void answer_root(struct worker *worker, struct server_conn *request)
-{
-    char text[256];
-    int len = snprintf(text, sizeof text,
-                       "{\"service\":\"sparekey %s\",\"base_url\":\"/v1\","
-                       "\"health\":\"/api/openai/health\"}\n",
-                       SPAREKEY_VERSION);
-    (void)worker;
-    respond_json(request, 200, slice_of(text, (size_t)len));
-}
-
-static const struct own_route own_routes[] = {
-    {"/healthz", false, answer_alive},
-    {"/readyz", false, answer_ready},
-    {"/api/openai/health", true, answer_health},
-    {"/", true, answer_root},
-};
-
-static bool is_own(const void *user)
-{
-    const struct own_route *route = user;
-    return route >= own_routes && route < own_routes + sizeof own_routes / sizeof own_routes[0];
-}
-
-static const struct own_route *own_route_of(struct slice path)
-{
-    for (size_t i = 0; i < sizeof own_routes / sizeof own_routes[0]; i++) {
-        if (slice_eq(path, slice_str(own_routes[i].path)))
-            return &own_routes[i];
-    }
-    return NULL;
 }
 
 /* ---- refusals ---------------------------------------------------------------------------- */
@@ -90,6 +26,11 @@ static void refuse(struct server_conn *request, enum guard_answer answer)
                       SLICE("www-authenticate: Bearer realm=\"sparekey\"\r\n"),
                       "This gateway needs one of its own client tokens as the API key "
                       "(SPAREKEY_CLIENT_TOKENS); the one given is not among them.");
+        return;
+    case GUARD_ADMIN:
+        respond_error(request, 401, "invalid_admin_token",
+                      SLICE("www-authenticate: Bearer realm=\"sparekey\"\r\n"),
+                      "This route needs the admin token (SPAREKEY_ADMIN_TOKEN) as bearer.");
         return;
     case GUARD_HOST:
         respond_error(request, 403, "foreign_host", none,
@@ -162,7 +103,7 @@ static void admit(struct worker *worker, struct server_conn *request, const stru
 
 /* Everything a head can be refused for; true when it may go on. */
 static bool passes(struct worker *worker, struct server_conn *request, const struct http_head *head,
-                   const struct request_facts *facts)
+                   const struct request_facts *facts, const struct own_route *own)
 {
     struct slice none = {NULL, 0};
 
@@ -172,7 +113,9 @@ static bool passes(struct worker *worker, struct server_conn *request, const str
                       "The request needs a path beginning with \"/\" and exactly one Host field.");
         return false;
     }
-    enum guard_answer answer = guard_check(worker->settings, facts);
+    enum guard_answer answer = own && own->access == OWN_ADMIN
+                                   ? guard_check_admin(worker->settings, facts)
+                                   : guard_check(worker->settings, facts);
     if (answer != GUARD_PASS) {
         refuse(request, answer);
         return false;
@@ -198,14 +141,14 @@ static void on_head(struct server_conn *request, const struct http_head *head)
     struct buffer *fields = &worker->scratch_fields, *target = &worker->scratch_target;
     const struct own_route *own = own_route_of(http_target_path(head->target));
 
-    if (own && !own->guarded) {
-        request->user = (void *)(uintptr_t)own;
+    if (own && own->access == OWN_OPEN) {
+        own_start(worker, request, head, own);
         return;
     }
     if (headers_upstream(head, slice_str(worker->shared->via), fields, &facts) != STATUS_OK) {
         respond_error(request, 503, "out_of_memory", slice_of(NULL, 0),
                       "The gateway is out of memory for this request; try again.");
-    } else if (passes(worker, request, head, &facts)) {
+    } else if (passes(worker, request, head, &facts, own)) {
         struct admission admission = {
             .path_suffix = suffix_of(collapse_slashes(head->target, target)),
             .fields = buffer_slice(fields),
@@ -213,7 +156,7 @@ static void on_head(struct server_conn *request, const struct http_head *head)
             .timeout_ms = facts.timeout_ms,
         };
         if (own)
-            request->user = (void *)(uintptr_t)own;
+            own_start(worker, request, head, own);
         else
             admit(worker, request, head, &admission);
     }
@@ -222,35 +165,32 @@ static void on_head(struct server_conn *request, const struct http_head *head)
 
 static void on_body(struct server_conn *request, const char *data, size_t len)
 {
-    if (request->user && !is_own(request->user))
-        exchange_body(request->user, data, len);
+    struct request_handler *handler = request->user;
+    if (handler)
+        handler->ops->body(handler, data, len);
 }
 
 static void on_complete(struct server_conn *request)
 {
-    void *user = request->user;
-
-    if (is_own(user)) {
-        request->user = NULL;
-        ((const struct own_route *)user)->answer(worker_of(request), request);
-    } else if (user) {
-        exchange_complete(user);
-    }
+    struct request_handler *handler = request->user;
+    if (handler)
+        handler->ops->complete(handler);
 }
 
 static void on_gone(struct server_conn *request)
 {
-    void *user = request->user;
+    struct request_handler *handler = request->user;
 
     request->user = NULL;
-    if (user && !is_own(user))
-        exchange_client_gone(user);
+    if (handler)
+        handler->ops->gone(handler);
 }
 
 static void on_drained(struct server_conn *request)
 {
-    if (request->user && !is_own(request->user))
-        exchange_drained(request->user);
+    struct request_handler *handler = request->user;
+    if (handler)
+        handler->ops->drained(handler);
 }
 
 const struct server_ops router_ops = {

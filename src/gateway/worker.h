@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "gateway/handler.h"
 #include "gateway/keyring.h"
 #include "net/server.h"
 #include "net/upstream.h"

@@ -6,6 +6,7 @@
 #include "../settings/fixture.h"
 #include "../support/verdicts.h"
 #include "gateway/health.h"
+#include "gateway/respond.h"
 
 static struct keyring *ring;
 static struct fixture *fixture;
@@ -66,7 +67,12 @@ static void answers(const char *secret, const struct verdict *verdict, unsigned 
 
 static void answer(struct server_conn *request)
 {
-    health_reply(request, ring, now_ns);
+    bool ready;
+    char *text = health_document(ring, now_ns, &ready);
+
+    assert_non_null(text);
+    respond_json(request, ready ? 200 : 503, slice_str(text));
+    free(text);
 }
 
 static void ask(const char *line)

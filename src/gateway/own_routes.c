@@ -1,0 +1,33 @@
+/* What the gateway answers by itself, in one table. */
+#include <stdio.h>
+
+#include "gateway/health.h"
+#include "gateway/own.h"
+
+static void answer_alive(struct own_request *own)
+{
+    own_reply_json(own, 200, SLICE("{\"status\":\"ok\"}\n"));
+}
+
+static void answer_ready(struct own_request *own)
+{
+    if (__atomic_load_n(&own->worker->shared->draining, __ATOMIC_SEQ_CST))
+        own_reply_json(own, 503, SLICE("{\"status\":\"draining\"}\n"));
+    else
+        own_reply_json(own, 200, SLICE("{\"status\":\"ready\"}\n"));
+}
+
+static void answer_root(struct own_request *own)
+{
+    own_reply_json(own, 200,
+                   SLICE("{\"service\":\"sparekey " SPAREKEY_VERSION "\",\"base_url\":\"/v1\","
+                         "\"health\":\"/api/openai/health\"}\n"));
+}
+
+const struct own_route own_routes[] = {
+    {"/healthz", false, OWN_GET, OWN_OPEN, answer_alive},
+    {"/readyz", false, OWN_GET, OWN_OPEN, answer_ready},
+    {"/api/openai/health", false, OWN_GET, OWN_CLIENT, health_answer},
+    {"/", false, OWN_GET, OWN_CLIENT, answer_root},
+    {NULL, false, 0, OWN_OPEN, NULL},
+};

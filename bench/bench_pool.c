@@ -28,6 +28,7 @@
 #define REQUESTS    100000
 #define MILLION     1000000
 #define THREADS_MAX 2
+#define TOKENS      200 /* used by a request, and estimated as twice that */
 #define S           INT64_C(1000000000)
 
 static const struct verdict served = {.reaction = REACT_SUCCESS, .wait_ns = -1};
@@ -66,8 +67,6 @@ struct bench {
     const struct limit_report *limits; /* what answers tell of them; NULL: nothing */
 };
 
-static const struct slice nothing;
-
 /* As OpenAI says it of a much used account: there is plenty, and it refills as fast. */
 static const struct limit_report plenty = {
     {[REPORT_REQUESTS] = {10000, 9990, 60 * S / 1000},
@@ -79,8 +78,10 @@ static const struct limit_report plenty = {
 
 static bool begin(struct bench *bench, struct pool_reader *reader, struct plan *plan, int64_t now)
 {
-    static const struct plan_request request = {
-        .stateless = true, .model = {"gpt-5.4-mini", 12}, .deadline_ns = INT64_MAX, .tokens = 300};
+    static const struct plan_request request = {.stateless = true,
+                                                .model = {"gpt-5.4-mini", 12},
+                                                .deadline_ns = INT64_MAX,
+                                                .tokens = 2 * TOKENS};
     struct plan_step step;
     uint64_t cookie;
     bool fast;
@@ -101,17 +102,19 @@ static bool begin(struct bench *bench, struct pool_reader *reader, struct plan *
 static void end(struct bench *bench, struct pool_reader *reader, struct plan *plan,
                 const struct verdict *verdict, int64_t now)
 {
+    const struct answer_facts facts = {.limits = bench->limits, .tokens = TOKENS};
     struct evidence evidence = {.status = 429};
     bool fast;
 
     pool_enter(reader);
-    fast = verdict == &served && !bench->limits && fast_succeed(reader, plan, nothing, nothing);
+    fast = verdict == &served && fast_succeed(reader, plan, &facts);
     pool_leave(reader);
     if (fast)
         return;
     pthread_mutex_lock(&bench->lock);
     if (bench->limits)
         plan_limits(plan, bench->limits, now);
+    plan_usage(plan, TOKENS);
     plan_hear(plan, verdict, &evidence, now);
     plan_end(plan, now);
     pthread_mutex_unlock(&bench->lock);

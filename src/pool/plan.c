@@ -758,7 +758,7 @@ static void tell_line(struct plan *plan, int64_t now_ns)
     struct queue *queue = pool->waiting ? queue_find(pool, &plan->route) : NULL;
 
     if (!queue || queue->room_ns <= now_ns + QUEUE_GAP_NS ||
-        !headroom_has_room(pool, pool_key(pool, plan->flight.key), &plan->route, now_ns))
+        !headroom_has_room(plan->flight.at, &plan->route, now_ns))
         return;
     queue->room_ns = now_ns; /* once: until the first in line has asked */
     pool->epoch++;
@@ -812,10 +812,8 @@ void plan_end(struct plan *plan, int64_t now_ns)
 
 /* ---- without the lock (fast.c) ---- */
 
-void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns)
+void plan_aim(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns)
 {
-    enter(plan, PLAN_IN_FLIGHT);
-    plan->current = key->id;
     /* The plan is fresh, so what is not set here is zero. */
     plan->flight.key = key->id;
     plan->flight.at = key;
@@ -825,10 +823,21 @@ void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_
     plan->flight.tokens = -1;
 }
 
+void plan_sent(struct plan *plan)
+{
+    enter(plan, PLAN_IN_FLIGHT);
+    plan->current = plan->flight.key;
+}
+
+static bool is_drawn(const struct hold *hold)
+{
+    return !hold->bucket || hold->birth;
+}
+
 bool plan_flies_alone(const struct plan *plan)
 {
     return plan->phase == PLAN_IN_FLIGHT && plan->attempt_count == 0 && plan->flight.leases == 0 &&
-           !plan->flight.holds[0].bucket && !plan->flight.holds[1].bucket;
+           is_drawn(&plan->flight.holds[0]) && is_drawn(&plan->flight.holds[1]);
 }
 
 void plan_is_proven(struct plan *plan)

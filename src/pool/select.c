@@ -389,7 +389,7 @@ static void note_full(struct look *look, struct key *key, int64_t ready_ns)
         look->room_ns = ready_ns;
     if (look->full && ready_ns >= look->full_ns)
         return;
-    if (!headroom_may_try(look->pool, key, look->route, look->now_ns))
+    if (!headroom_may_try(key, look->route, look->now_ns))
         return;
     look->full = key;
     look->full_ns = ready_ns;
@@ -405,7 +405,7 @@ static bool has_room(struct look *look, struct key *key)
         look->crowded = true;
         return false;
     }
-    if (look->pool->meter_count == 0)
+    if (look->pool->bucket_count == 0)
         return true;
     ready_ns = headroom_ready_ns(look->pool, key, look->route, look->now_ns, &look->pace_per_s);
     if (ready_ns > look->now_ns)
@@ -443,7 +443,7 @@ static double score(const struct look *look, struct key *key)
         return (double)(rank >> 16) - (double)key_in_flight(key) / (key_in_flight(key) + 1.0);
     }
     if (pool->options.strategy == STRATEGY_HEADROOM)
-        return headroom_share(pool, key, look->route, look->now_ns);
+        return headroom_share(key, look->route, look->now_ns);
     return -(double)key_in_flight(key) / rules_weight(&pool->rules, key->id);
 }
 

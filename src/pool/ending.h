@@ -8,8 +8,8 @@
 #ifndef SPAREKEY_POOL_ENDING_H
 #define SPAREKEY_POOL_ENDING_H
 
+#include "pool/outlook.h"
 #include "pool/plan.h"
-#include "pool/select.h"
 
 enum plan_phase { PLAN_CHOOSING, PLAN_IN_FLIGHT, PLAN_DECIDED };
 

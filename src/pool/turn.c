@@ -2,6 +2,7 @@
 
 #include "pool/ending.h"
 #include "pool/headroom.h"
+#include "pool/outlook.h"
 #include "pool/queue.h"
 #include "pool/ramp.h"
 #include "pool/report.h"
@@ -145,7 +146,7 @@ static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step
     int64_t until_ns;
 
     plan->stepped_aside = false;
-    select_outlook(plan->pool, &plan->route, now_ns, &outlook);
+    outlook_see(plan->pool, &plan->route, now_ns, &outlook);
     if (worth_waiting(plan, &outlook, now_ns, &until_ns)) {
         bool only_in_use = outlook.service_ns < 0 && now_ns < wait_end_ns(plan, now_ns);
         if (!only_in_use)
@@ -181,7 +182,7 @@ static void no_room(struct plan *plan, const struct pick *pick, int64_t now_ns,
     struct queue *queue = plan->queue ? plan->queue : queue_find(plan->pool, &plan->route);
     struct outlook outlook;
 
-    select_outlook(plan->pool, &plan->route, now_ns, &outlook);
+    outlook_see(plan->pool, &plan->route, now_ns, &outlook);
     if (outlook.usable_ns < 0 || outlook.usable_ns > pick->until_ns)
         outlook.usable_ns = pick->until_ns;
     if (outlook.recovery_ns < 0 || outlook.recovery_ns > outlook.usable_ns) {

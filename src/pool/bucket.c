@@ -276,14 +276,14 @@ void bucket_release(struct attempt *attempt, unsigned which, int64_t now_ns)
 
 /* ---- loans ------------------------------------------------------------------------------- */
 
-bool bucket_draw(struct bucket *b, struct attempt *attempt, unsigned which)
+bool bucket_draw(struct bucket *b, const int64_t costs[COST_COUNT], struct hold *ret_hold)
 {
     uint64_t birth = PEEK(&b->birth);
 
-    if (birth == 0 || !credit_draw(&b->credit, attempt->costs))
+    if (birth == 0 || !credit_draw(&b->credit, costs))
         return false;
-    attempt->holds[which].bucket = b;
-    attempt->holds[which].birth = birth;
+    ret_hold->bucket = b;
+    ret_hold->birth = birth;
     return true;
 }
 

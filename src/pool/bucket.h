@@ -143,8 +143,8 @@ double bucket_share(const struct bucket *b, int64_t now_ns);
 /* Time in which these costs refill; 0 when nothing is known. */
 int64_t bucket_pace_ns(const struct bucket *b, const int64_t costs[COST_COUNT]);
 
-/* The same without the lock: the reservation is one that was lent. False: nothing is. */
-bool bucket_draw(struct bucket *b, struct attempt *attempt, unsigned which);
+/* Without the lock: reserves these costs of what is lent. False: there is not enough. */
+bool bucket_draw(struct bucket *b, const int64_t costs[COST_COUNT], struct hold *ret_hold);
 
 /* Whether this reading tells nothing that is not known: as much as was lent is left and more;
  * without the lock. */

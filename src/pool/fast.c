@@ -284,11 +284,10 @@ bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan
     if (!(mode & MODE_FAST) || now_ns >= request->deadline_ns || !is_calm(pool, now_ns) ||
         !choose(reader, &plan->route, mode, now_ns, &aim))
         return false;
-    plan_aim(plan, aim.key, TALLY(&pool->serial) | SERIAL_FAST, now_ns);
-    if (!headroom_draw(&plan->flight, &plan->route))
+    if (!headroom_is_unknown(aim.key) && !headroom_draw(aim.key, &plan->route, plan->flight.holds))
         return false; /* its turn stays its turn: under the lock it may get a new loan */
     (void)key_count_in(aim.key, now_ns);
-    plan_sent(plan);
+    plan_sent(plan, aim.key, TALLY(&pool->serial) | SERIAL_FAST, now_ns);
     move_on(reader, &aim, now_ns);
     *ret_step = (struct plan_step){.action = PLAN_SEND, .key = aim.key->id};
     *ret_cookie = PEEK(&aim.key->cookie);
@@ -343,7 +342,8 @@ bool fast_succeed(struct pool_reader *reader, struct plan *plan, const struct an
     if (!is_no_news(reader->pool, plan, facts))
         return false;
     note_usage(plan, facts);
-    headroom_return(&plan->flight);
+    if (plan->flight.holds[0].bucket || plan->flight.holds[1].bucket)
+        headroom_return(&plan->flight);
     TALLY_ADD(&key->requests, 1);
     TALLY_SET(&reader->served, reader->served + 1);
     if (key_let_go(key, IN_FLIGHT_ONE + 1))

@@ -345,30 +345,24 @@ static struct path posted_path(const struct key *key)
     return (struct path){{[LEVEL_PROJECT] = own, [LEVEL_ORG] = org ? &org->node : own}};
 }
 
-static bool draw_at(const struct path *path, struct attempt *attempt, const struct route *route)
+bool headroom_draw(const struct key *key, const struct route *route, struct hold holds[2])
 {
-    struct bucket *org = find_posted(path->at[LEVEL_ORG], route->model, LEVEL_ORG);
-    struct bucket *project = find_posted(path->at[LEVEL_PROJECT], route->model, LEVEL_PROJECT);
+    struct path path = posted_path(key);
+    struct bucket *org = find_posted(path.at[LEVEL_ORG], route->model, LEVEL_ORG);
+    struct bucket *project = find_posted(path.at[LEVEL_PROJECT], route->model, LEVEL_PROJECT);
 
-    if (org && !bucket_draw(org, attempt, LEVEL_ORG))
+    if (org && !bucket_draw(org, route->costs, &holds[LEVEL_ORG]))
         return false;
-    if (!project || bucket_draw(project, attempt, LEVEL_PROJECT))
+    if (!project || bucket_draw(project, route->costs, &holds[LEVEL_PROJECT]))
         return true;
+    if (!org)
+        return false;
     /* What was drawn may have been recalled already and is not lent anew: it ends as an attempt that
      * used no tokens. The one request too many is noticed no later than the loan's end. */
-    attempt->tokens = 0;
-    bucket_return(attempt, LEVEL_ORG);
-    attempt->tokens = -1;
+    credit_return(&org->credit, route->costs, 0);
+    holds[LEVEL_ORG].bucket = NULL;
+    holds[LEVEL_ORG].birth = 0;
     return false;
-}
-
-bool headroom_draw(struct attempt *attempt, const struct route *route)
-{
-    struct path path = posted_path(attempt->at);
-
-    if (!PEEK(&path.at[LEVEL_PROJECT]->buckets) && !PEEK(&path.at[LEVEL_ORG]->buckets))
-        return true;
-    return draw_at(&path, attempt, route);
 }
 
 void headroom_return(struct attempt *attempt)

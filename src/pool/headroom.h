@@ -61,9 +61,19 @@ void headroom_end(const struct pool *pool, struct attempt *attempt, int64_t now_
 void headroom_report(struct pool *pool, struct attempt *attempt, const struct route *route,
                      const struct limit_report *report, int64_t now_ns);
 
-/* Without the lock, by a reader (fast.h): reserves what the attempt costs in the buckets of its key,
- * of what they have lent. False: one of them has lent too little, and nothing is reserved. */
-bool headroom_draw(struct attempt *attempt, const struct route *route);
+/* Whether no bucket can concern the key's requests; without the lock, too. */
+static inline bool headroom_is_unknown(const struct key *key)
+{
+    const struct owner *project = PEEK(&key->project), *org = PEEK(&key->org);
+
+    return !PEEK(project ? &project->node.buckets : &key->node.buckets) &&
+           (!org || !PEEK(&org->node.buckets));
+}
+
+/* Without the lock, by a reader (fast.h), for an attempt that holds nothing: reserves what the request
+ * costs in the buckets of the key, of what they have lent. False: one of them has lent too little,
+ * and nothing is reserved. */
+bool headroom_draw(const struct key *key, const struct route *route, struct hold holds[2]);
 
 /* The end of such an attempt. */
 void headroom_return(struct attempt *attempt);

@@ -348,21 +348,17 @@ void plan_end(struct plan *plan, int64_t now_ns)
 
 /* ---- without the lock (fast.c) ---- */
 
-void plan_aim(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns)
+void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns)
 {
-    /* The plan is fresh, so what is not set here is zero. */
+    plan_enter(plan, PLAN_IN_FLIGHT);
+    plan->current = key->id;
+    /* The plan is fresh, so what is not set here is zero, or drawn before. */
     plan->flight.key = key->id;
     plan->flight.at = key;
     plan->flight.serial = serial;
     plan->flight.started_ns = now_ns;
     memcpy(plan->flight.costs, plan->route.costs, sizeof plan->flight.costs);
     plan->flight.tokens = -1;
-}
-
-void plan_sent(struct plan *plan)
-{
-    plan_enter(plan, PLAN_IN_FLIGHT);
-    plan->current = plan->flight.key;
 }
 
 static bool is_drawn(const struct hold *hold)

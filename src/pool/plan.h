@@ -219,11 +219,10 @@ void plan_proven(struct plan *plan, int64_t now_ns);
 void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_request *request,
                   int64_t now_ns);
 
-/* For fast.c, without the lock. The attempt that may begin, without leases; that it has; whether it is
- * the plan's only one, and holds nothing but what was drawn without the lock; that success was
- * certain; that it has ended well, and with it the plan. */
-void plan_aim(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns);
-void plan_sent(struct plan *plan);
+/* For fast.c, without the lock. The attempt that was begun for this plan, without leases and holding
+ * only what was drawn; whether it is the plan's only one, and still so; that success was certain;
+ * that it has ended well, and with it the plan. */
+void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns);
 bool plan_flies_alone(const struct plan *plan);
 void plan_is_proven(struct plan *plan);
 void plan_served(struct plan *plan);

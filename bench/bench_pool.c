@@ -4,7 +4,8 @@
  *
  * A request goes as the gateway sends it: fast_begin and fast_succeed (pool/fast.h), and where they
  * say no, the same under a mutex. Which keys are out is spread evenly: revoked (out as a whole) or
- * limited (out for the model that is asked for; of these the engine remembers 65,536). Each figure
+ * limited (out for the model that is asked for; of these the engine remembers 65,536). Limits are
+ * "known" where every answer tells of them, as OpenAI's do: then the engine keeps account. Each figure
  * is the median of RUNS runs of REQUESTS requests a thread. The clock is only read around a run, and
  * it is the thread's processor time, so that a busy machine measures the same: with two threads,
  * what they cost each other is in it (cache lines in contention, calls into the kernel for a lock).
@@ -27,6 +28,7 @@
 #define REQUESTS    100000
 #define MILLION     1000000
 #define THREADS_MAX 2
+#define TOKENS      200 /* used by a request, and estimated as twice that */
 #define S           INT64_C(1000000000)
 
 static const struct verdict served = {.reaction = REACT_SUCCESS, .wait_ns = -1};
@@ -62,14 +64,24 @@ struct bench {
     struct pool *pool;
     pthread_mutex_t lock;
     struct pool_reader *readers[THREADS_MAX];
+    const struct limit_report *limits; /* what answers tell of them; NULL: nothing */
 };
 
-static const struct slice nothing;
+/* As OpenAI says it of a much used account: there is plenty, and it refills as fast. */
+static const struct limit_report plenty = {
+    {[REPORT_REQUESTS] = {10000, 9990, 60 * S / 1000},
+     [REPORT_TOKENS] = {30000000, 29900000, 60 * S / 300},
+     [REPORT_PROJECT_REQUESTS] = {-1, -1, -1},
+     [REPORT_PROJECT_TOKENS] = {-1, -1, -1},
+     [REPORT_IMAGES] = {-1, -1, -1}},
+};
 
 static bool begin(struct bench *bench, struct pool_reader *reader, struct plan *plan, int64_t now)
 {
-    static const struct plan_request request = {
-        .stateless = true, .model = {"gpt-5.4-mini", 12}, .deadline_ns = INT64_MAX};
+    static const struct plan_request request = {.stateless = true,
+                                                .model = {"gpt-5.4-mini", 12},
+                                                .deadline_ns = INT64_MAX,
+                                                .tokens = 2 * TOKENS};
     struct plan_step step;
     uint64_t cookie;
     bool fast;
@@ -90,15 +102,19 @@ static bool begin(struct bench *bench, struct pool_reader *reader, struct plan *
 static void end(struct bench *bench, struct pool_reader *reader, struct plan *plan,
                 const struct verdict *verdict, int64_t now)
 {
+    const struct answer_facts facts = {.limits = bench->limits, .tokens = TOKENS};
     struct evidence evidence = {.status = 429};
     bool fast;
 
     pool_enter(reader);
-    fast = verdict == &served && fast_succeed(reader, plan, nothing, nothing);
+    fast = verdict == &served && fast_succeed(reader, plan, &facts);
     pool_leave(reader);
     if (fast)
         return;
     pthread_mutex_lock(&bench->lock);
+    if (bench->limits)
+        plan_limits(plan, bench->limits, now);
+    plan_usage(plan, TOKENS);
     plan_hear(plan, verdict, &evidence, now);
     plan_end(plan, now);
     pthread_mutex_unlock(&bench->lock);
@@ -264,19 +280,20 @@ static const char *strategy_text(enum strategy strategy)
 }
 
 static struct price row(enum strategy strategy, size_t count, unsigned out,
-                        const struct verdict *verdict)
+                        const struct verdict *verdict, const struct limit_report *limits)
 {
     struct pool_options options = options_for(strategy);
     struct bench bench;
     struct price cost;
 
     bench_init(&bench, count);
+    bench.limits = limits;
     put_out(&bench, count, out, verdict);
     pool_configure(bench.pool, &options);
     cost = measure(&bench);
-    printf("%-14s %7zu %5.4g %% %-14s %8.1f %8.1f %6.2f\n", strategy_text(strategy), count,
-           out / 10.0, out == 0 ? "-" : scope_name(verdict->scope), cost.one_ns, cost.two_ns,
-           cost.one_ns / cost.two_ns);
+    printf("%-14s %7zu %-7s %5.4g %% %-14s %8.1f %8.1f %6.2f\n", strategy_text(strategy), count,
+           limits ? "known" : "-", out / 10.0, out == 0 ? "-" : scope_name(verdict->scope),
+           cost.one_ns, cost.two_ns, cost.one_ns / cost.two_ns);
     fflush(stdout);
     bench_fini(&bench);
     return cost;
@@ -398,17 +415,20 @@ int main(int argc, char **argv)
     struct size size;
 
     printf("select + report, median of %d runs; ns a request\n\n", RUNS);
-    printf("%-14s %7s %7s %-14s %8s %8s %6s\n", "strategy", "keys", "out", "by", "ns", "2 threads",
-           "times");
+    printf("%-14s %7s %-7s %7s %-14s %8s %8s %6s\n", "strategy", "keys", "limits", "out", "by",
+           "ns", "2 threads", "times");
     for (size_t c = 0; c < 3; c++) {
         for (size_t o = 0; o < 3; o++) {
-            struct price cost = row(STRATEGY_ROUND_ROBIN, counts[c], outs[o], &revoked);
+            struct price cost = row(STRATEGY_ROUND_ROBIN, counts[c], outs[o], &revoked, NULL);
             if (counts[c] == MILLION && outs[o] == 500)
                 half = cost;
-            row(STRATEGY_PRIMARY_FIRST, counts[c], outs[o], &revoked);
+            row(STRATEGY_PRIMARY_FIRST, counts[c], outs[o], &revoked, NULL);
             if (outs[o] && counts[c] < MILLION)
-                row(STRATEGY_ROUND_ROBIN, counts[c], outs[o], &limited);
+                row(STRATEGY_ROUND_ROBIN, counts[c], outs[o], &limited, NULL);
         }
+        row(STRATEGY_ROUND_ROBIN, counts[c], 0, &served, &plenty);
+        row(STRATEGY_ROUND_ROBIN, counts[c], 500, &revoked, &plenty);
+        row(STRATEGY_PRIMARY_FIRST, counts[c], 0, &served, &plenty);
     }
     size = measure_million();
     if (argc > 1 && strcmp(argv[1], "--table") == 0)

@@ -252,7 +252,8 @@ def readiness(bench):
 
 
 ENGINE_ROW = re.compile(
-    r"^(?P<strategy>\S+) +(?P<keys>\d+) +(?P<out>[\d.]+) % +(?P<by>\S+) +(?P<ns>[\d.]+)(?: +[\d.]+ +[\d.]+)?$", re.M)
+    r"^(?P<strategy>\S+) +(?P<keys>\d+) +(?P<limits>\S+) +(?P<out>[\d.]+) % +(?P<by>\S+) +(?P<ns>[\d.]+)"
+    r"(?: +[\d.]+ +[\d.]+)?$", re.M)
 
 
 def read_engine(text):

@@ -77,7 +77,7 @@ def judge_engine(engine):
     worst = max(rows, key=lambda row: row["ns"])
     within = sum(row["ns"] < ENGINE_BOUND_NS for row in rows)
     found = (f"{within} of {len(rows)} rows; worst {worst['ns']:,.0f} ns: {worst['strategy']}, "
-             f"{worst['out']} % out by {worst['by']}")
+             f"limits {'known' if worst['limits'] == 'known' else 'unknown'}, {worst['out']} % out by {worst['by']}")
     return (HELD if within == len(rows) else BROKEN), found
 
 

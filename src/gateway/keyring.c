@@ -449,29 +449,19 @@ void keyring_next(struct keyring *ring, struct plan *plan, int64_t now_ns,
     unlock(ring);
 }
 
-/* Whether an answer's head says something about limits, which the pool must hear. */
-static bool says_limits(const struct answer_facts *facts)
-{
-    for (int i = 0; facts->limits && i < REPORT_DIMENSIONS; i++)
-        if (facts->limits->readings[i].limit >= 0 || facts->limits->readings[i].remaining >= 0 ||
-            facts->limits->readings[i].reset_ns >= 0)
-            return true;
-    return false;
-}
-
-typedef bool fast_report(struct pool_reader *reader, struct plan *plan, struct slice organization,
-                         struct slice project);
+typedef bool fast_report(struct pool_reader *reader, struct plan *plan,
+                         const struct answer_facts *facts);
 
 /* Whether the report was no news and is counted. */
 static bool report_fast(struct keyring *ring, struct plan *plan, const struct answer_facts *facts,
                         fast_report *report)
 {
-    struct pool_reader *reader = says_limits(facts) ? NULL : my_reader(ring);
+    struct pool_reader *reader = my_reader(ring);
 
     if (!reader)
         return false;
     pool_enter(reader);
-    bool done = report(reader, plan, facts->organization, facts->project);
+    bool done = report(reader, plan, facts);
     pool_leave(reader);
     return done;
 }

@@ -65,13 +65,6 @@ void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_re
 void keyring_next(struct keyring *ring, struct plan *plan, int64_t now_ns,
                   struct plan_step *ret_step, struct key_entry **ret_entry);
 
-/* What an answer told besides its verdict. `{0}` for an attempt without an answer's head. */
-struct answer_facts {
-    struct slice organization, project; /* of the key; empty when not said */
-    const struct limit_report *limits;  /* NULL when no head arrived, or they were told before */
-    int64_t tokens;                     /* used; 0 when not said */
-};
-
 /* The facts (pool_learn, plan_limits, plan_usage) and plan_hear. */
 bool keyring_hear(struct keyring *ring, struct plan *plan, const struct verdict *verdict,
                   const struct evidence *evidence, const struct answer_facts *facts,

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/invariant.h"
 
@@ -13,38 +14,77 @@
 /* Of the highest rate the readings allow, so much is believed. */
 #define RATE_CAUTION 0.98
 
-struct bucket *bucket_new(struct node *node, uint64_t model, enum bucket_level level)
+/* Whoever has more than this need not hear how much. */
+#define ALARM_MAX 1e18
+
+static void give_back(struct garbage *garbage)
 {
-    struct bucket *b = malloc(sizeof(*b));
+    struct bucket *b = container_of(garbage, struct bucket, garbage);
+
+    garbage->next = b->shelf->unused;
+    b->shelf->unused = garbage;
+}
+
+/* Memory that is a bucket's, or zero. */
+static struct bucket *take_place(struct shelf *shelf)
+{
+    struct garbage *garbage = shelf->unused;
+
+    if (!garbage)
+        return calloc(1, sizeof(struct bucket));
+    shelf->unused = garbage->next;
+    return container_of(garbage, struct bucket, garbage);
+}
+
+struct bucket *bucket_new(struct shelf *shelf, struct node *node, uint64_t model,
+                          enum bucket_level level)
+{
+    struct bucket *b = take_place(shelf);
 
     if (!b)
         return NULL;
-    *b = (struct bucket){.node = node,
-                         .model = model,
-                         .level = (uint8_t)level,
-                         .sent_ns = -1,
-                         .gap_ns = BUCKET_WINDOW_NS};
+    /* All but the birth, at which someone may be looking. */
+    memset(&b->next, 0, sizeof(*b) - offsetof(struct bucket, next));
+    b->node = node;
+    b->model = model;
+    b->level = (uint8_t)level;
+    b->shelf = shelf;
+    b->garbage.release = give_back;
+    b->sent_ns = -1;
+    b->gap_ns = BUCKET_WINDOW_NS;
     for (unsigned i = 0; i < COST_COUNT; i++)
         b->gauges[i].limit = -1;
+    credit_init(&b->credit);
     list_init(&b->all);
     list_init(&b->holds);
     list_init(&b->charged);
+    POST(&b->birth, ++shelf->births);
     return b;
 }
 
-static void free_if_unused(struct bucket *b)
+static void leave_if_unused(struct bucket *b)
 {
     if (b->node || !list_empty(&b->holds) || !list_empty(&b->charged))
         return;
     list_remove(&b->all);
-    free(b);
+    readers_defer(b->shelf->readers, &b->garbage);
 }
 
 void bucket_detach(struct bucket *b)
 {
-    b->node = NULL;
-    b->next = NULL;
-    free_if_unused(b);
+    POST(&b->birth, 0);
+    bucket_recall(b, 0);
+    POST(&b->node, NULL);
+    leave_if_unused(b);
+}
+
+void shelf_clear(struct shelf *shelf)
+{
+    for (struct garbage *at = shelf->unused, *next; at; at = next) {
+        next = at->next;
+        free(container_of(at, struct bucket, garbage));
+    }
+    shelf->unused = NULL;
 }
 
 double gauge_left(const struct gauge *g, int64_t now_ns)
@@ -174,14 +214,17 @@ static void settle_arrived(struct bucket *b, int64_t now_ns)
     }
 }
 
-static void note_gap(struct bucket *b, int64_t now_ns)
+/* `count` requests, the last of them now. */
+static void note_gap(struct bucket *b, int64_t count, int64_t now_ns)
 {
-    int64_t gap_ns = now_ns - b->sent_ns;
+    int64_t gap_ns = (now_ns - b->sent_ns) / count;
 
     if (b->sent_ns >= 0 && gap_ns >= 0 && now_ns >= b->ramp_end_ns) {
         if (gap_ns > RAMP_GAP_MAX_NS * 4)
             gap_ns = RAMP_GAP_MAX_NS * 4; /* a pause is no habit */
-        b->gap_ns += (gap_ns - b->gap_ns) / GAP_SAMPLES;
+        if (count > GAP_SAMPLES)
+            count = GAP_SAMPLES;
+        b->gap_ns += (gap_ns - b->gap_ns) * count / GAP_SAMPLES;
     }
     b->sent_ns = now_ns;
 }
@@ -199,7 +242,7 @@ void bucket_hold(struct bucket *b, struct attempt *attempt, unsigned which, bool
         b->gauges[i].pending += attempt->costs[i];
         b->gauges[i].sent += attempt->costs[i];
     }
-    note_gap(b, now_ns);
+    note_gap(b, 1, now_ns);
     if (!trial)
         return;
     b->trial = attempt->serial;
@@ -213,6 +256,10 @@ void bucket_release(struct attempt *attempt, unsigned which, int64_t now_ns)
 
     if (!b)
         return;
+    if (hold->birth) {
+        bucket_return(attempt, which);
+        return;
+    }
     if (hold->pending)
         settle(b, hold, attempt, now_ns);
     for (unsigned i = 0; i < COST_COUNT; i++) {
@@ -224,8 +271,86 @@ void bucket_release(struct attempt *attempt, unsigned which, int64_t now_ns)
         b->trial = 0;
     list_remove(&hold->link);
     hold->bucket = NULL;
-    free_if_unused(b);
+    leave_if_unused(b);
 }
+
+/* ---- loans ------------------------------------------------------------------------------- */
+
+bool bucket_draw(struct bucket *b, const int64_t costs[COST_COUNT], struct hold *ret_hold)
+{
+    uint64_t birth = PEEK(&b->birth);
+
+    if (birth == 0 || !credit_draw(&b->credit, costs))
+        return false;
+    ret_hold->bucket = b;
+    ret_hold->birth = birth;
+    return true;
+}
+
+void bucket_return(struct attempt *attempt, unsigned which)
+{
+    struct hold *hold = &attempt->holds[which];
+
+    if (hold->bucket && PEEK(&hold->bucket->birth) == hold->birth)
+        credit_return(&hold->bucket->credit, attempt->costs, attempt->tokens);
+    hold->bucket = NULL;
+    hold->birth = 0;
+}
+
+void bucket_recall(struct bucket *b, int64_t now_ns)
+{
+    struct credit_use use;
+
+    if (!credit_recall(&b->credit, &use))
+        return;
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        struct gauge *g = &b->gauges[i];
+        int64_t excess = i == COST_TOKENS ? use.excess : 0;
+        if (use.drawn[i] + excess != 0)
+            charge(g, use.drawn[i] + excess, now_ns);
+        g->sent += use.drawn[i];
+        g->ended += use.ended[i];
+        b->abroad[i] += use.drawn[i] - use.ended[i];
+    }
+    if (use.drawn[COST_REQUESTS] > 0)
+        note_gap(b, use.drawn[COST_REQUESTS], now_ns);
+}
+
+/* What of a gauge may be lent; sets from when on an answer is news. */
+static int64_t spare(const struct gauge *g, int64_t *alarm, int64_t now_ns)
+{
+    double floor = (double)g->limit / LEND_FLOOR_DIVISOR + g->rate * (double)BUCKET_TRAVEL_NS;
+    double grant = (gauge_left(g, now_ns) - floor) / LEND_DIVISOR;
+
+    if (grant > (double)CREDIT_TOKENS_MAX)
+        grant = (double)CREDIT_TOKENS_MAX;
+    TALLY_SET(alarm, grant > 0 && floor < ALARM_MAX ? (int64_t)(floor + grant) : INT64_MAX);
+    return grant > 0 ? (int64_t)grant : 0;
+}
+
+void bucket_lend(struct bucket *b, int64_t now_ns)
+{
+    int64_t grants[COST_COUNT] = {CREDIT_REQUESTS_MAX, CREDIT_TOKENS_MAX, 0};
+
+    for (unsigned i = 0; i < COST_COUNT; i++) {
+        const struct gauge *g = &b->gauges[i];
+        if (g->limit >= 0 && bucket_binds(b))
+            grants[i] = spare(g, &b->credit.alarm[i], now_ns);
+        else
+            TALLY_SET(&b->credit.alarm[i], 0);
+    }
+    if (grants[COST_REQUESTS] >= LEND_REQUESTS_MIN && grants[COST_TOKENS] > 0 && !b->trial &&
+        now_ns >= b->ramp_end_ns)
+        credit_lend(&b->credit, grants[COST_REQUESTS], grants[COST_TOKENS]);
+}
+
+bool bucket_foretold(const struct bucket *b, unsigned gauge, const struct limit_reading *r)
+{
+    return !reading_known(r) || (TALLY(&b->gauges[gauge].limit) == r->limit &&
+                                 r->remaining >= TALLY(&b->credit.alarm[gauge]));
+}
+
+/* ---- recovery and readings --------------------------------------------------------------- */
 
 void bucket_ramp(struct bucket *b, int64_t ramp_ns, int64_t now_ns)
 {
@@ -275,7 +400,8 @@ static void learn_rate(struct gauge *g, const struct limit_reading *r)
         g->rate = g->rate_low;
 }
 
-/* `together`: the costs that were under way while the attempt was, its own left out. */
+/* `together`: the costs that were under way while the attempt was, its own left out; -1 where that
+ * is not known any more. */
 static void take_reading(struct gauge *g, const struct limit_reading *r, int64_t together,
                          int64_t began_ns, int64_t now_ns)
 {
@@ -289,29 +415,41 @@ static void take_reading(struct gauge *g, const struct limit_reading *r, int64_t
         /* More than the service can have: somebody else draws from the account too. */
         if (left >= (double)r->remaining + 1 + refilled)
             left = (double)r->remaining + refilled;
-        if (left < least)
+        if (left < least && together >= 0)
             left = least;
     }
-    g->limit = r->limit;
+    TALLY_SET(&g->limit, r->limit);
     g->level = left + (double)g->pending;
     g->at_ns = now_ns;
+}
+
+/* See take_reading. An attempt that holds nothing began before anything was known, as did those
+ * beside it: whatever is under way now. */
+static int64_t together_with(const struct bucket *b, const struct attempt *attempt, unsigned gauge,
+                             bool known)
+{
+    const struct hold *hold = &attempt->holds[b->level];
+    const struct gauge *g = &b->gauges[gauge];
+    bool own = hold->bucket == b && (!hold->birth || hold->birth == b->birth);
+
+    if (own && !hold->birth)
+        return g->sent - hold->ended_before[gauge] - attempt->costs[gauge];
+    if (known && attempt->serial & SERIAL_FAST)
+        return -1;
+    return g->sent - g->ended - (own ? attempt->costs[gauge] : 0);
 }
 
 void bucket_correct(struct bucket *b, const struct attempt *attempt,
                     const struct limit_reading readings[COST_COUNT], int64_t now_ns)
 {
-    const struct hold *hold = &attempt->holds[b->level];
-
     if (attempt->serial > b->serial)
         b->serial = attempt->serial;
     settle_arrived(b, now_ns);
     for (unsigned i = 0; i < COST_COUNT; i++) {
-        const struct gauge *g = &b->gauges[i];
-        /* Without a reservation it began before anything was known: so did those beside it. */
-        int64_t before = hold->bucket == b ? hold->ended_before[i] + attempt->costs[i] : g->ended;
+        bool known = b->gauges[i].limit == readings[i].limit;
         if (reading_known(&readings[i]))
-            take_reading(&b->gauges[i], &readings[i], g->sent - before, attempt->started_ns,
-                         now_ns);
+            take_reading(&b->gauges[i], &readings[i], together_with(b, attempt, i, known),
+                         attempt->started_ns, now_ns);
     }
 }
 
@@ -342,9 +480,14 @@ void bucket_check(const struct bucket *b)
         const struct gauge *g = &b->gauges[i];
         INVARIANT(g->pending == pending[i], "%lld are reserved, %lld are held",
                   (long long)g->pending, (long long)pending[i]);
-        INVARIANT(g->sent - g->ended == pending[i] + charged[i], "a reservation was lost");
+        INVARIANT(g->sent - g->ended == pending[i] + charged[i] + b->abroad[i],
+                  "a reservation was lost");
+        INVARIANT(b->abroad[i] >= 0, "more came back than was lent");
         INVARIANT(g->limit < 0 || g->rate > 0, "a bucket never refills");
     }
     INVARIANT(b->node || !list_empty(&b->holds) || !list_empty(&b->charged),
               "a bucket belongs to nobody");
+    INVARIANT(b->node || !b->credit.lent, "a bucket without a node lends");
+    INVARIANT((b->node != NULL) == (b->birth != 0), "a bucket is on its node or it is not");
+    credit_check(&b->credit);
 }

@@ -27,6 +27,12 @@
  * drink from the same account. So a bucket may only send a request elsewhere, or let it wait; it
  * never makes it fail (plan.c), and what it refuses too long is tried (`trial`, one at a time).
  *
+ * While there is plenty, a part of it is lent to requests that come without the lock (credit.h).
+ * Every function here but bucket_lend wants the bucket recalled first: then its account is exact.
+ * Such requests are charged at the recall, not when they have arrived, and leave no note of what
+ * had ended before them; so a loan stays well clear of what that can be wrong by (LEND_…), and their
+ * answers can only tell of less than was thought, not of more.
+ *
  * After a limit or quota has recovered, traffic comes back along a ramp: the gap between two
  * requests, at first many times the usual one, shrinks to it within pool_options.ramp_ns.
  */
@@ -34,7 +40,9 @@
 #define SPAREKEY_POOL_BUCKET_H
 
 #include "base/list.h"
+#include "pool/credit.h"
 #include "pool/plan.h"
+#include "pool/readers.h"
 
 struct node;
 
@@ -55,6 +63,14 @@ struct node;
 /* The first gap of a ramp is so many usual ones. */
 #define RAMP_STEEPNESS 16
 
+/* Of what is left beyond this share of the limit (and beyond what refills while a request travels), */
+#define LEND_FLOOR_DIVISOR 4
+/* … this share is lent at a time, so that a loan is renewed rarely while there is plenty, and what
+ * nobody draws is never much; … */
+#define LEND_DIVISOR 4
+/* … but if that is less than so many requests, the lock is as good. */
+#define LEND_REQUESTS_MIN 4
+
 enum bucket_level { LEVEL_PROJECT, LEVEL_ORG };
 
 struct gauge {
@@ -69,12 +85,17 @@ struct gauge {
 };
 
 struct bucket {
+    uint64_t birth;      /* its number among all of the pool, 0: it has left its node; posted */
+    struct bucket *next; /* of the same node; posted */
     struct node *node;   /* NULL: its node is gone, only holders are left */
-    struct bucket *next; /* chain of the table */
-    struct list all;     /* every bucket of the pool */
-    struct list holds;   /* struct hold, pending ones, in the order they began */
-    struct list charged; /* the others whose attempts are not over */
     uint64_t model;
+    struct credit credit;
+    struct list all;            /* every bucket of the pool */
+    struct list holds;          /* struct hold, pending ones, in the order they began */
+    struct list charged;        /* the others whose attempts are not over */
+    int64_t abroad[COST_COUNT]; /* costs of attempts that drew without the lock and are not over */
+    struct shelf *shelf;
+    struct garbage garbage;
     uint64_t serial;      /* of the youngest attempt whose answer was heard */
     uint64_t trial;       /* the attempt that was sent although the bucket seemed too empty, 0 */
     int64_t trial_end_ns; /* a trial not ended by then is lost */
@@ -94,11 +115,21 @@ static inline bool bucket_binds(const struct bucket *b)
     return b->level == LEVEL_PROJECT || b->votes > 0;
 }
 
-/* Memory of the pool's; NULL without. */
-struct bucket *bucket_new(struct node *node, uint64_t model, enum bucket_level level);
+/* NULL: out of memory. */
+struct bucket *bucket_new(struct shelf *shelf, struct node *node, uint64_t model,
+                          enum bucket_level level);
 
-/* Off its node; freed now or by its last holder. */
+/* Off its node; back on the shelf now or by its last holder. */
 void bucket_detach(struct bucket *b);
+
+/* Frees what lies on the shelf. */
+void shelf_clear(struct shelf *shelf);
+
+/* Takes back what is lent and books what was drawn. */
+void bucket_recall(struct bucket *b, int64_t now_ns);
+
+/* Lends a part, if there is plenty and nothing stands against it. Recalled. */
+void bucket_lend(struct bucket *b, int64_t now_ns);
 
 /* When it can hold these costs: a time not after now_ns for now. */
 int64_t bucket_ready_ns(const struct bucket *b, const int64_t costs[COST_COUNT], int64_t now_ns);
@@ -112,7 +143,18 @@ double bucket_share(const struct bucket *b, int64_t now_ns);
 /* Time in which these costs refill; 0 when nothing is known. */
 int64_t bucket_pace_ns(const struct bucket *b, const int64_t costs[COST_COUNT]);
 
-/* The reservation of an attempt that begins, and its end; costs are the attempt's. */
+/* Without the lock: reserves these costs of what is lent. False: there is not enough. */
+bool bucket_draw(struct bucket *b, const int64_t costs[COST_COUNT], struct hold *ret_hold);
+
+/* Whether this reading tells nothing that is not known: as much as was lent is left and more;
+ * without the lock. */
+bool bucket_foretold(const struct bucket *b, unsigned gauge, const struct limit_reading *reading);
+
+/* The end of a lent reservation, with or without the lock. Without, the caller is a reader. */
+void bucket_return(struct attempt *attempt, unsigned which);
+
+/* The reservation of an attempt that begins, and its end; costs are the attempt's. The end may also
+ * be that of one which was lent. */
 void bucket_hold(struct bucket *b, struct attempt *attempt, unsigned which, bool trial,
                  int64_t lease_ns, int64_t now_ns);
 void bucket_release(struct attempt *attempt, unsigned which, int64_t now_ns);

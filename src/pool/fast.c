@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "pool/headroom.h"
 #include "pool/state.h"
 
 /* How many candidates ahead of its turn a key is fetched into the cache: at some 50 ns a request,
@@ -25,6 +26,11 @@ void fast_configure(struct pool *pool)
     TALLY_SET(&pool->mode, (plain ? MODE_FAST : 0u) | (o->fallback_enabled ? MODE_FALLBACK : 0u) |
                                (o->rotation_enabled ? MODE_ROTATE_FALLBACKS : 0u) |
                                (all ? MODE_ROTATE_ALL : 0u));
+}
+
+bool fast_is_possible(const struct pool *pool)
+{
+    return pool->readers.first && TALLY(&pool->mode) & MODE_FAST;
 }
 
 /* ---- readers ----------------------------------------------------------------------------- */
@@ -51,6 +57,7 @@ enum status pool_reader_new(struct pool *pool, struct pool_reader **ret_reader)
     reader->block = block;
     reader->pool = pool;
     reader->cursor = first_cursor(pool);
+    reader->left = BITS_NONE;
     reader->next = pool->readers.first;
     pool->readers.first = reader;
     *ret_reader = reader;
@@ -79,15 +86,36 @@ void pool_leave(struct pool_reader *reader)
     reader_leave(reader);
 }
 
+static bool rotates_alone(size_t count)
+{
+    return count > ROTATE_TOGETHER_MAX;
+}
+
+/* Goes on where another thread has led the rotation meanwhile. */
+static void meet(struct pool_reader *reader)
+{
+    size_t cursor = TALLY(&reader->pool->cursor);
+
+    if (cursor != reader->left)
+        reader->cursor = cursor;
+}
+
+static void leave_rotation(struct pool_reader *reader)
+{
+    reader->left = reader->cursor;
+    TALLY_SET(&reader->pool->cursor, reader->cursor);
+}
+
 void fast_lend_rotation(struct pool_reader *reader)
 {
-    if (reader->pool->count > ROTATE_TOGETHER_MAX)
-        TALLY_SET(&reader->pool->cursor, reader->cursor);
+    if (!rotates_alone(reader->pool->count))
+        meet(reader);
+    leave_rotation(reader);
 }
 
 void fast_take_rotation(struct pool_reader *reader)
 {
-    reader->cursor = TALLY(&reader->pool->cursor);
+    reader->cursor = reader->left = TALLY(&reader->pool->cursor);
 }
 
 uint32_t fast_count(struct pool *pool)
@@ -116,10 +144,10 @@ static const struct bits *candidates(const struct view *view, const struct route
 
 static bool is_quiet(const struct node *node)
 {
-    return !PEEK(&node->breakers) && !PEEK(&node->metered);
+    return !PEEK(&node->breakers);
 }
 
-/* Whether nothing on the key's path has a say in a request. */
+/* Whether nothing on the key's path but its headroom has a say in a request. */
 static bool is_clean(const struct pool *pool, const struct key *key)
 {
     const struct owner *project = PEEK(&key->project), *org = PEEK(&key->org);
@@ -129,6 +157,15 @@ static bool is_clean(const struct pool *pool, const struct key *key)
            is_quiet(&PEEK(&key->service)->node) && is_quiet(&pool->egress);
 }
 
+/* A choice: a clean key, and where the rotation stands that led to it. */
+struct aim {
+    const struct view *view;
+    const struct bits *bits;
+    struct key *key;
+    size_t position;
+    bool rotates, meets;
+};
+
 /* Both of the key's cache lines, to be written. */
 static void fetch(const struct key *key)
 {
@@ -136,79 +173,97 @@ static void fetch(const struct key *key)
     __builtin_prefetch((const char *)key + KEY_LINE, 1);
 }
 
+/* A key whose turn comes soon, and the bucket of one that was fetched before. */
+static void fetch_one(struct pool_reader *reader, const struct view *view, size_t position)
+{
+    size_t before = reader->fetched[0];
+
+    if (before < view->count)
+        __builtin_prefetch(TALLY(&view->order[before]->node.buckets), 1);
+    for (unsigned i = 1; i < READER_FETCHED; i++)
+        reader->fetched[i - 1] = reader->fetched[i];
+    reader->fetched[READER_FETCHED - 1] = position;
+    fetch(view->order[position]);
+}
+
 /* Keys whose turn comes soon. */
-static void fetch_ahead(struct pool_reader *reader, const struct view *view,
-                        const struct bits *bits, size_t position)
+static void fetch_ahead(struct pool_reader *reader, const struct aim *aim)
 {
     unsigned steps = 1;
     size_t ahead = reader->ahead;
 
-    if (ahead <= position || ahead > position + AHEAD * BITS_PER_WORD) {
-        ahead = position + 1;
+    if (ahead <= aim->position || ahead > aim->position + AHEAD * BITS_PER_WORD) {
+        ahead = aim->position + 1;
         steps = AHEAD;
     }
     while (steps-- > 0) {
-        size_t found = bits_next(bits, ahead);
+        size_t found = bits_next(aim->bits, ahead);
         if (found == BITS_NONE)
             break;
-        fetch(view->order[found]);
+        fetch_one(reader, aim->view, found);
         ahead = found + 1;
     }
     reader->ahead = ahead;
 }
 
-static size_t *cursor_of(struct pool_reader *reader, const struct view *view)
+static bool aim_at(const struct pool *pool, struct aim *aim, size_t position)
 {
-    return view->count > ROTATE_TOGETHER_MAX ? &reader->cursor : &reader->pool->cursor;
+    if (position == BITS_NONE)
+        return false;
+    aim->key = aim->view->order[position];
+    aim->position = position;
+    return is_clean(pool, aim->key);
 }
 
-static struct key *rotate(struct pool_reader *reader, const struct view *view,
-                          const struct bits *bits, size_t first)
+static bool rotate(struct pool_reader *reader, struct aim *aim, size_t first, int64_t now_ns)
 {
-    size_t *cursor = cursor_of(reader, view);
-    size_t start = TALLY(cursor), position;
-    struct key *key;
+    size_t start, position;
 
-    if (start < first || start >= view->count)
+    aim->rotates = true;
+    aim->meets = !rotates_alone(aim->view->count) && now_ns >= reader->meet_ns;
+    if (aim->meets)
+        meet(reader);
+    start = reader->cursor;
+    if (start < first || start >= aim->view->count)
         start = first;
-    position = bits_next(bits, start);
+    position = bits_next(aim->bits, start);
     if (position == BITS_NONE)
-        position = bits_next(bits, first);
-    if (position == BITS_NONE)
-        return NULL;
-    key = view->order[position];
-    if (!is_clean(reader->pool, key))
-        return NULL;
-    TALLY_SET(cursor, position + 1);
-    if (view->count > ROTATE_TOGETHER_MAX)
-        fetch_ahead(reader, view, bits, position);
-    return key;
+        position = bits_next(aim->bits, first);
+    return aim_at(reader->pool, aim, position);
 }
 
-static struct key *clean_at(const struct pool *pool, const struct view *view, size_t position)
+/* The key is taken: on to the next. */
+static void move_on(struct pool_reader *reader, const struct aim *aim, int64_t now_ns)
 {
-    if (position == BITS_NONE || !is_clean(pool, view->order[position]))
-        return NULL;
-    return view->order[position];
+    if (!aim->rotates)
+        return;
+    reader->cursor = aim->position + 1;
+    if (aim->meets) {
+        reader->meet_ns = now_ns + ROTATE_TOGETHER_NS;
+        leave_rotation(reader);
+    }
+    if (rotates_alone(aim->view->count))
+        fetch_ahead(reader, aim);
 }
 
-/* What select_key would choose, if that is a clean key; else NULL. */
-static struct key *choose(struct pool_reader *reader, const struct route *route, unsigned mode)
+/* What select_key would choose, if that is a clean key. */
+static bool choose(struct pool_reader *reader, const struct route *route, unsigned mode,
+                   int64_t now_ns, struct aim *aim)
 {
-    const struct view *view = PEEK(&reader->pool->posted_view);
-    const struct bits *bits = candidates(view, route);
-
-    if (view->count == 0)
-        return NULL;
+    aim->view = PEEK(&reader->pool->posted_view);
+    aim->rotates = false;
+    if (aim->view->count == 0)
+        return false;
+    aim->bits = candidates(aim->view, route);
     if (mode & MODE_FALLBACK && mode & MODE_ROTATE_ALL)
-        return rotate(reader, view, bits, 0);
-    if (bits_has(bits, 0))
-        return clean_at(reader->pool, view, 0);
+        return rotate(reader, aim, 0, now_ns);
+    if (bits_has(aim->bits, 0))
+        return aim_at(reader->pool, aim, 0);
     if (!(mode & MODE_FALLBACK))
-        return NULL;
+        return false;
     if (mode & MODE_ROTATE_FALLBACKS)
-        return rotate(reader, view, bits, 1);
-    return clean_at(reader->pool, view, bits_next(bits, 1));
+        return rotate(reader, aim, 1, now_ns);
+    return aim_at(reader->pool, aim, bits_next(aim->bits, 1));
 }
 
 /* Nothing is due, nothing waits: there is no reason to take the lock but the request's own. */
@@ -223,18 +278,19 @@ bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan
 {
     struct pool *pool = reader->pool;
     unsigned mode = TALLY(&pool->mode);
-    struct key *key;
+    struct aim aim;
 
     plan_prepare(plan, pool, request, now_ns);
-    if (!(mode & MODE_FAST) || now_ns >= request->deadline_ns || !is_calm(pool, now_ns))
+    if (!(mode & MODE_FAST) || now_ns >= request->deadline_ns || !is_calm(pool, now_ns) ||
+        !choose(reader, &plan->route, mode, now_ns, &aim))
         return false;
-    key = choose(reader, &plan->route, mode);
-    if (!key)
-        return false;
-    (void)key_count_in(key, now_ns);
-    plan_sent(plan, key, TALLY(&pool->serial) | SERIAL_FAST, now_ns);
-    *ret_step = (struct plan_step){.action = PLAN_SEND, .key = key->id};
-    *ret_cookie = PEEK(&key->cookie);
+    if (!headroom_is_unknown(aim.key) && !headroom_draw(aim.key, &plan->route, plan->flight.holds))
+        return false; /* its turn stays its turn: under the lock it may get a new loan */
+    (void)key_count_in(aim.key, now_ns);
+    plan_sent(plan, aim.key, TALLY(&pool->serial) | SERIAL_FAST, now_ns);
+    move_on(reader, &aim, now_ns);
+    *ret_step = (struct plan_step){.action = PLAN_SEND, .key = aim.key->id};
+    *ret_cookie = PEEK(&aim.key->cookie);
     return true;
 }
 
@@ -245,32 +301,49 @@ static bool is_said(const struct owner *owner, struct slice name)
     return name.len == 0 || owner_is_named(owner, name);
 }
 
-/* Whether a success of this attempt tells the pool nothing but to count it. */
-static bool is_no_news(const struct pool *pool, const struct key *key, struct slice organization,
-                       struct slice project)
+/* Whether what an answer said of limits is as good as known. Who waits in line waits for such news. */
+static bool is_foretold(const struct pool *pool, const struct plan *plan,
+                        const struct limit_report *limits)
 {
-    return is_clean(pool, key) && !TALLY(&key->consecutive_errors) &&
-           TALLY(&pool->oddity.at_ns) < 0 && is_said(PEEK(&key->org), organization) &&
-           is_said(PEEK(&key->project), project);
+    return !limits ||
+           (!TALLY(&pool->waiting) && headroom_is_foretold(&plan->flight, &plan->route, limits));
 }
 
-bool fast_proven(struct pool_reader *reader, struct plan *plan, struct slice organization,
-                 struct slice project)
+/* Whether a success of this attempt tells the pool nothing but to count it. */
+static bool is_no_news(const struct pool *pool, const struct plan *plan,
+                       const struct answer_facts *facts)
 {
-    if (!plan_flies_alone(plan) ||
-        !is_no_news(reader->pool, plan->flight.at, organization, project))
+    const struct key *key = plan->flight.at;
+
+    return plan_flies_alone(plan) && is_clean(pool, key) && !TALLY(&key->consecutive_errors) &&
+           TALLY(&pool->oddity.at_ns) < 0 && is_said(PEEK(&key->org), facts->organization) &&
+           is_said(PEEK(&key->project), facts->project) && is_foretold(pool, plan, facts->limits);
+}
+
+static void note_usage(struct plan *plan, const struct answer_facts *facts)
+{
+    if (facts->tokens > 0)
+        plan->flight.tokens = facts->tokens;
+}
+
+bool fast_proven(struct pool_reader *reader, struct plan *plan, const struct answer_facts *facts)
+{
+    if (!is_no_news(reader->pool, plan, facts))
         return false;
+    note_usage(plan, facts);
     plan_is_proven(plan);
     return true;
 }
 
-bool fast_succeed(struct pool_reader *reader, struct plan *plan, struct slice organization,
-                  struct slice project)
+bool fast_succeed(struct pool_reader *reader, struct plan *plan, const struct answer_facts *facts)
 {
     struct key *key = plan->flight.at;
 
-    if (!plan_flies_alone(plan) || !is_no_news(reader->pool, key, organization, project))
+    if (!is_no_news(reader->pool, plan, facts))
         return false;
+    note_usage(plan, facts);
+    if (plan->flight.holds[0].bucket || plan->flight.holds[1].bucket)
+        headroom_return(&plan->flight);
     TALLY_ADD(&key->requests, 1);
     TALLY_SET(&reader->served, reader->served + 1);
     if (key_let_go(key, IN_FLIGHT_ONE + 1))

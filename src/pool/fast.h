@@ -1,10 +1,10 @@
 /* The way of a healthy request: choosing a key and reporting success without the pool's lock.
  *
  * Almost every request meets nothing to decide: the key whose turn it is has been proven, no
- * breaker and no bucket of headroom stands on its path, and its answer is a success. Then all there
- * is to do is to find the key and to count. That is done here, on words that several threads may
- * read and count at once. Everything else (a first answer, a failure, a half-open breaker, a
- * reservation, a new owner, waiting, strategies that compare keys) is answered "no", and then the
+ * breaker stands on its path, its buckets of headroom have lent enough, and its answer is a success
+ * that tells of no less. Then all there is to do is to find the key and to count. That is done here, on words that several threads may
+ * read and count at once. Everything else (a first answer, a failure, a half-open breaker, an
+ * empty loan, a new owner, waiting, strategies that compare keys) is answered "no", and then the
  * caller takes the lock and calls plan.h as if nothing had been tried.
  *
  *     pool_enter(reader);
@@ -23,7 +23,9 @@
  * - bits and pointers are posted after what they lead to. A choice may miss a change that is being
  *   made at that moment: it is a request that began just before it, and is treated as one: its
  *   attempt holds no lease, and is older than the opening of any breaker it did not see;
- * - counters of a key are added to, never assigned.
+ * - counters of a key are added to, never assigned;
+ * - what is drawn from buckets is drawn from loans (credit.h), and comes back to the bucket it was
+ *   drawn from or, if that is gone, nowhere (headroom.h).
  *
  * Loading and configuring, registering readers and every call of pool.h and plan.h take the lock.
  */
@@ -36,9 +38,12 @@
 extern "C" {
 #endif
 
-/* Above so many keys each thread rotates on its own, so that threads share no cache line; up to it
- * all rotate together, and keys are asked strictly in turn. */
+/* Above so many keys each thread rotates on its own, and threads share no cache line. Up to it a thread
+ * goes on where another has led the rotation, but looks that up only so often: requests that are
+ * rarer, which somebody may be watching, ask the keys strictly in turn; between more frequent ones
+ * nobody can tell. */
 #define ROTATE_TOGETHER_MAX 1024
+#define ROTATE_TOGETHER_NS  INT64_C(1000000)
 
 struct pool_reader;
 
@@ -55,14 +60,12 @@ void pool_leave(struct pool_reader *reader);
 bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan_request *request,
                 int64_t now_ns, struct plan_step *ret_step, uint64_t *ret_cookie);
 
-/* pool_learn and plan_proven, where both would change nothing but the plan. False: nothing has
- * happened. */
-bool fast_proven(struct pool_reader *reader, struct plan *plan, struct slice organization,
-                 struct slice project);
+/* pool_learn, plan_limits, plan_usage and plan_proven, where all would change nothing but the plan.
+ * False: nothing has happened. */
+bool fast_proven(struct pool_reader *reader, struct plan *plan, const struct answer_facts *facts);
 
-/* pool_learn, plan_hear of a success and plan_end, in the same sense. */
-bool fast_succeed(struct pool_reader *reader, struct plan *plan, struct slice organization,
-                  struct slice project);
+/* pool_learn, plan_limits, plan_usage, plan_hear of a success and plan_end, in the same sense. */
+bool fast_succeed(struct pool_reader *reader, struct plan *plan, const struct answer_facts *facts);
 
 /* Under the lock, around a plan_next of this thread: the rotation goes on where the thread's own
  * stands, and the thread's where that one has led. */

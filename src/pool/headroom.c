@@ -4,65 +4,67 @@
 
 #include "pool/invariant.h"
 
-#define METERS_FIRST 64
-
 static struct node *node_of(struct key *key, enum bucket_level level)
 {
     return level == LEVEL_ORG ? key_org_node(key) : key_project_node(key);
 }
 
-/* Nodes are told apart by address: no decision depends on the order in a chain. */
-static struct bucket **chain_of(const struct pool *pool, const struct node *node)
+static bool is_for(const struct bucket *b, uint64_t model, enum bucket_level level)
 {
-    return &pool->meters[hash_mix((uintptr_t)node, 0) & (pool->meter_size - 1)];
+    return b->model == model && b->level == level;
 }
 
-static struct bucket *find_at(const struct pool *pool, const struct node *node, uint64_t model,
-                              enum bucket_level level)
+/* As it stands, with what is lent. */
+static struct bucket *find_lending(const struct node *node, uint64_t model, enum bucket_level level)
 {
-    struct bucket *b = node->metered ? *chain_of(pool, node) : NULL;
+    struct bucket *b = node->buckets;
 
-    while (b && (b->node != node || b->model != model || b->level != level))
+    while (b && !is_for(b, model, level))
         b = b->next;
     return b;
 }
 
-struct bucket *headroom_find(const struct pool *pool, struct key *key, uint64_t model,
-                             enum bucket_level level)
+static struct bucket *find_at(const struct node *node, uint64_t model, enum bucket_level level,
+                              int64_t now_ns)
 {
-    return find_at(pool, node_of(key, level), model, level);
+    struct bucket *b = find_lending(node, model, level);
+
+    if (b)
+        bucket_recall(b, now_ns);
+    return b;
+}
+
+struct bucket *headroom_find(struct key *key, uint64_t model, enum bucket_level level,
+                             int64_t now_ns)
+{
+    return find_at(node_of(key, level), model, level, now_ns);
 }
 
 static void link_bucket(struct pool *pool, struct bucket *b)
 {
-    struct bucket **chain = chain_of(pool, b->node);
-
-    b->next = *chain;
-    *chain = b;
-    POST(&b->node->metered, true);
-    pool->meter_count++;
+    POST(&b->next, b->node->buckets);
+    POST(&b->node->buckets, b);
+    pool->bucket_count++;
 }
 
-/* The bucket at *at leaves the table. */
+/* The bucket at *at leaves its node; who stands at it without the lock goes on from there. */
 static struct bucket *unlink_bucket(struct pool *pool, struct bucket **at)
 {
     struct bucket *b = *at;
 
-    *at = b->next;
-    b->next = NULL;
-    pool->meter_count--;
+    POST(at, b->next);
+    pool->bucket_count--;
     return b;
 }
 
-/* The one unused for longest makes room; those in use stay. */
-static void make_room(struct pool *pool, struct node *node)
+/* The one unused for longest makes room; those in use under the lock stay. */
+static void make_room(struct pool *pool, struct node *node, int64_t now_ns)
 {
     struct bucket **oldest = NULL;
     unsigned count = 0;
 
-    for (struct bucket **at = chain_of(pool, node); *at; at = &(*at)->next) {
-        if ((*at)->node != node)
-            continue;
+    for (struct bucket **at = &node->buckets; *at; at = &(*at)->next) {
+        bucket_recall(*at, now_ns);
         count++;
         if (list_empty(&(*at)->holds) && (!oldest || (*at)->sent_ns < (*oldest)->sent_ns))
             oldest = at;
@@ -71,42 +73,17 @@ static void make_room(struct pool *pool, struct node *node)
         bucket_detach(unlink_bucket(pool, oldest));
 }
 
-/* Longer chains are only slower, so a failed growth is a failure only the first time. */
-static bool grow_meters(struct pool *pool)
-{
-    size_t size = pool->meter_size ? pool->meter_size * 2 : METERS_FIRST;
-    struct bucket **bigger, **old = pool->meters;
-    size_t old_size = pool->meter_size;
-
-    if (pool->meter_count < pool->meter_size)
-        return true;
-    bigger = calloc(size, sizeof(*bigger));
-    if (!bigger)
-        return old;
-    pool->meters = bigger;
-    pool->meter_size = size;
-    pool->meter_count = 0;
-    for (size_t i = 0; i < old_size; i++) {
-        for (struct bucket *b = old[i], *next; b; b = next) {
-            next = b->next;
-            link_bucket(pool, b);
-        }
-    }
-    free(old);
-    return true;
-}
-
 /* Without memory nothing is learned, and limits are found out by running into them. */
 static struct bucket *find_or_add(struct pool *pool, struct key *key, uint64_t model,
-                                  enum bucket_level level)
+                                  enum bucket_level level, int64_t now_ns)
 {
     struct node *node = node_of(key, level);
-    struct bucket *b = find_at(pool, node, model, level);
+    struct bucket *b = find_at(node, model, level, now_ns);
 
-    if (b || !grow_meters(pool))
+    if (b)
         return b;
-    make_room(pool, node);
-    b = bucket_new(node, model, level);
+    make_room(pool, node, now_ns);
+    b = bucket_new(&pool->shelf, node, model, level);
     if (!b)
         return NULL;
     link_bucket(pool, b);
@@ -136,7 +113,7 @@ int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route
     int64_t ready_ns = now_ns;
 
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(pool, key, route->model, level);
+        struct bucket *b = headroom_find(key, route->model, level, now_ns);
         int64_t at_ns =
             b && bucket_binds(b) ? ready_at(pool, b, route, now_ns, pace_per_s) : now_ns;
         if (at_ns > ready_ns)
@@ -145,24 +122,22 @@ int64_t headroom_ready_ns(struct pool *pool, struct key *key, const struct route
     return ready_ns;
 }
 
-bool headroom_has_room(const struct pool *pool, struct key *key, const struct route *route,
-                       int64_t now_ns)
+bool headroom_has_room(struct key *key, const struct route *route, int64_t now_ns)
 {
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(pool, key, route->model, level);
+        struct bucket *b = headroom_find(key, route->model, level, now_ns);
         if (b && bucket_binds(b) && bucket_ready_ns(b, route->costs, now_ns) > now_ns)
             return false;
     }
     return true;
 }
 
-double headroom_share(const struct pool *pool, struct key *key, const struct route *route,
-                      int64_t now_ns)
+double headroom_share(struct key *key, const struct route *route, int64_t now_ns)
 {
     double least = 1;
 
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(pool, key, route->model, level);
+        struct bucket *b = headroom_find(key, route->model, level, now_ns);
         double share = b && bucket_binds(b) ? bucket_share(b, now_ns) : 1;
         if (share < least)
             least = share;
@@ -170,37 +145,59 @@ double headroom_share(const struct pool *pool, struct key *key, const struct rou
     return least;
 }
 
-bool headroom_may_try(const struct pool *pool, struct key *key, const struct route *route,
-                      int64_t now_ns)
+bool headroom_may_try(struct key *key, const struct route *route, int64_t now_ns)
 {
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(pool, key, route->model, level);
+        struct bucket *b = headroom_find(key, route->model, level, now_ns);
         if (b && b->trial && now_ns < b->trial_end_ns)
             return false;
     }
     return true;
 }
 
+/* Its account has been looked at; those who come without the lock may draw from it again. */
+static void lend(const struct pool *pool, struct bucket *b, int64_t now_ns)
+{
+    if (b && fast_is_possible(pool)) {
+        bucket_recall(b, now_ns);
+        bucket_lend(b, now_ns);
+    }
+}
+
 void headroom_begin(struct pool *pool, struct attempt *attempt, const struct route *route,
                     int64_t now_ns)
 {
-    struct key *key = pool_key(pool, attempt->key);
+    struct key *key = attempt->at;
 
     for (enum bucket_level level = LEVEL_PROJECT; level <= LEVEL_ORG; level++) {
-        struct bucket *b = headroom_find(pool, key, route->model, level);
+        struct bucket *b = headroom_find(key, route->model, level, now_ns);
         bool trial;
         attempt->holds[level].bucket = NULL;
         if (!b)
             continue;
         trial = bucket_binds(b) && bucket_ready_ns(b, attempt->costs, now_ns) > now_ns;
         bucket_hold(b, attempt, level, trial, pool->options.lease_ns, now_ns);
+        lend(pool, b, now_ns);
     }
 }
 
-void headroom_end(struct attempt *attempt, int64_t now_ns)
+static void end_hold(const struct pool *pool, struct attempt *attempt, enum bucket_level level,
+                     int64_t now_ns)
 {
-    bucket_release(attempt, LEVEL_PROJECT, now_ns);
-    bucket_release(attempt, LEVEL_ORG, now_ns);
+    struct bucket *b = attempt->holds[level].bucket;
+    bool stays = b && b->node && !attempt->holds[level].birth;
+
+    if (stays)
+        bucket_recall(b, now_ns);
+    bucket_release(attempt, level, now_ns);
+    if (stays)
+        lend(pool, b, now_ns);
+}
+
+void headroom_end(const struct pool *pool, struct attempt *attempt, int64_t now_ns)
+{
+    end_hold(pool, attempt, LEVEL_PROJECT, now_ns);
+    end_hold(pool, attempt, LEVEL_ORG, now_ns);
 }
 
 /* ---- what answers say ---- */
@@ -268,38 +265,40 @@ static void vote(struct bucket *org, const struct bucket *project, const struct 
     }
 }
 
-static void correct(struct bucket *b, const struct attempt *attempt, const struct told *told,
-                    int64_t now_ns)
+static void correct(const struct pool *pool, struct bucket *b, const struct attempt *attempt,
+                    const struct told *told, int64_t now_ns)
 {
-    if (b)
-        bucket_correct(b, attempt, told->readings, now_ns);
+    if (!b)
+        return;
+    bucket_correct(b, attempt, told->readings, now_ns);
+    lend(pool, b, now_ns);
 }
 
 static void hear_plain(struct pool *pool, struct attempt *attempt, uint64_t model,
                        const struct told *told, int64_t now_ns)
 {
-    struct key *key = pool_key(pool, attempt->key);
-    struct bucket *project = find_or_add(pool, key, model, LEVEL_PROJECT);
+    struct key *key = attempt->at;
+    struct bucket *project = find_or_add(pool, key, model, LEVEL_PROJECT, now_ns);
     struct bucket *org = NULL;
 
     if (key->org)
-        org = find_or_add(pool, key, model, LEVEL_ORG);
+        org = find_or_add(pool, key, model, LEVEL_ORG, now_ns);
     if (org && project && attempt->serial > org->serial)
         vote(org, project, attempt, told);
-    correct(org, attempt, told, now_ns);
-    correct(project, attempt, told, now_ns);
+    correct(pool, org, attempt, told, now_ns);
+    correct(pool, project, attempt, told, now_ns);
 }
 
 static void hear_both(struct pool *pool, struct attempt *attempt, uint64_t model,
                       const struct told *plain, const struct told *own, int64_t now_ns)
 {
-    struct key *key = pool_key(pool, attempt->key);
-    struct bucket *org = find_or_add(pool, key, model, LEVEL_ORG);
+    struct key *key = attempt->at;
+    struct bucket *org = find_or_add(pool, key, model, LEVEL_ORG, now_ns);
 
     if (org)
         org->votes = HEADROOM_VOTES_MAX; /* that is certain */
-    correct(org, attempt, plain, now_ns);
-    correct(find_or_add(pool, key, model, LEVEL_PROJECT), attempt, own, now_ns);
+    correct(pool, org, attempt, plain, now_ns);
+    correct(pool, find_or_add(pool, key, model, LEVEL_PROJECT, now_ns), attempt, own, now_ns);
 }
 
 void headroom_report(struct pool *pool, struct attempt *attempt, const struct route *route,
@@ -317,6 +316,99 @@ void headroom_report(struct pool *pool, struct attempt *attempt, const struct ro
         hear_plain(pool, attempt, route->model, &plain, now_ns);
 }
 
+/* ---- without the lock ---- */
+
+/* A walk that buckets on the move lead astray ends all the same: what it misses is as if the request
+ * had come just before the move. */
+#define STEPS_MAX (2 * BUCKETS_PER_NODE)
+
+static struct bucket *find_posted(const struct node *node, uint64_t model, enum bucket_level level)
+{
+    struct bucket *b = PEEK(&node->buckets);
+
+    for (unsigned steps = 0; b && steps < STEPS_MAX; b = PEEK(&b->next), steps++)
+        if (is_for(b, model, level))
+            return PEEK(&b->node) == node ? b : NULL;
+    return NULL;
+}
+
+/* The nodes where the key's buckets stand, by level. */
+struct path {
+    const struct node *at[2];
+};
+
+static struct path posted_path(const struct key *key)
+{
+    const struct owner *project = PEEK(&key->project), *org = PEEK(&key->org);
+    const struct node *own = project ? &project->node : &key->node;
+
+    return (struct path){{[LEVEL_PROJECT] = own, [LEVEL_ORG] = org ? &org->node : own}};
+}
+
+bool headroom_draw(const struct key *key, const struct route *route, struct hold holds[2])
+{
+    struct path path = posted_path(key);
+    struct bucket *org = find_posted(path.at[LEVEL_ORG], route->model, LEVEL_ORG);
+    struct bucket *project = find_posted(path.at[LEVEL_PROJECT], route->model, LEVEL_PROJECT);
+
+    if (org && !bucket_draw(org, route->costs, &holds[LEVEL_ORG]))
+        return false;
+    if (!project || bucket_draw(project, route->costs, &holds[LEVEL_PROJECT]))
+        return true;
+    if (!org)
+        return false;
+    /* What was drawn may have been recalled already and is not lent anew: it ends as an attempt that
+     * used no tokens. The one request too many is noticed no later than the loan's end. */
+    credit_return(&org->credit, route->costs, 0);
+    holds[LEVEL_ORG].bucket = NULL;
+    holds[LEVEL_ORG].birth = 0;
+    return false;
+}
+
+void headroom_return(struct attempt *attempt)
+{
+    if (attempt->holds[LEVEL_PROJECT].bucket)
+        bucket_return(attempt, LEVEL_PROJECT);
+    if (attempt->holds[LEVEL_ORG].bucket)
+        bucket_return(attempt, LEVEL_ORG);
+}
+
+static bool any_known(const struct limit_report *report, const int which[COST_COUNT])
+{
+    for (unsigned i = 0; i < COST_COUNT; i++)
+        if (which[i] >= 0 && reading_known(&report->readings[which[i]]))
+            return true;
+    return false;
+}
+
+/* Whether the bucket of this level knows what these readings say; it has to exist for that. */
+static bool foretold(const struct path *path, enum bucket_level level, uint64_t model,
+                     const struct limit_report *report, const int which[COST_COUNT])
+{
+    const struct bucket *b = find_posted(path->at[level], model, level);
+
+    for (unsigned i = 0; b && i < COST_COUNT; i++)
+        if (which[i] >= 0 && !bucket_foretold(b, i, &report->readings[which[i]]))
+            return false;
+    return b;
+}
+
+bool headroom_is_foretold(const struct attempt *attempt, const struct route *route,
+                          const struct limit_report *report)
+{
+    bool own = any_known(report, reading_of[1]);
+    struct path path;
+
+    if (!own && !any_known(report, reading_of[0]))
+        return true;
+    path = posted_path(attempt->at);
+    if (!foretold(&path, LEVEL_PROJECT, route->model, report, reading_of[own]))
+        return false;
+    if (!own && path.at[LEVEL_ORG] == path.at[LEVEL_PROJECT])
+        return true; /* a plain reading is the organisation's, too, where one is known */
+    return foretold(&path, LEVEL_ORG, route->model, report, reading_of[0]);
+}
+
 /* ---- recovery ---- */
 
 void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, uint64_t model,
@@ -324,48 +416,41 @@ void headroom_ramp(struct pool *pool, struct key *key, enum scope scope, uint64_
 {
     bool org = scope == SCOPE_ORG || scope == SCOPE_ORG_MODEL || scope == SCOPE_ORG_MODEL_STREAM;
     struct node *node = node_of(key, org ? LEVEL_ORG : LEVEL_PROJECT);
-    struct bucket *b = node->metered && pool->options.ramp_ns > 0 ? *chain_of(pool, node) : NULL;
+    struct bucket *b = pool->options.ramp_ns > 0 ? node->buckets : NULL;
 
-    for (; b; b = b->next)
-        if (b->node == node && (b->model == model || !scope_has_detail(scope)) && bucket_binds(b))
+    for (; b; b = b->next) {
+        bucket_recall(b, now_ns);
+        if ((b->model == model || !scope_has_detail(scope)) && bucket_binds(b))
             bucket_ramp(b, pool->options.ramp_ns, now_ns);
+    }
 }
 
 /* ---- the tree ---- */
 
 void headroom_move(struct pool *pool, struct node *from, struct node *to, enum bucket_level level)
 {
-    struct bucket **at = from->metered && from != to ? chain_of(pool, from) : NULL;
+    struct bucket **at = &from->buckets;
 
-    while (at && *at) {
+    while (from != to && *at) {
         struct bucket *b = *at;
-        if (b->node != from || b->level != level) {
+        if (b->level != level) {
             at = &b->next;
             continue;
         }
         unlink_bucket(pool, at);
-        if (find_at(pool, to, b->model, level)) {
+        if (find_lending(to, b->model, level)) {
             bucket_detach(b); /* what the new owner's answers say is worth more */
             continue;
         }
-        b->node = to;
+        POST(&b->node, to);
         link_bucket(pool, b);
-        /* It may have come to the front of this very chain, behind `at` or before it: either way
-         * every other bucket is still met. */
     }
 }
 
 void headroom_clear(struct pool *pool, struct node *node)
 {
-    struct bucket **at = node->metered ? chain_of(pool, node) : NULL;
-
-    while (at && *at) {
-        if ((*at)->node == node)
-            bucket_detach(unlink_bucket(pool, at));
-        else
-            at = &(*at)->next;
-    }
-    POST(&node->metered, false);
+    while (node->buckets)
+        bucket_detach(unlink_bucket(pool, &node->buckets));
 }
 
 void headroom_free(struct pool *pool)
@@ -375,15 +460,20 @@ void headroom_free(struct pool *pool)
         list_remove(&b->all);
         free(b);
     }
-    free(pool->meters);
+    shelf_clear(&pool->shelf);
 }
 
 void headroom_check(const struct pool *pool)
 {
+    size_t count = 0;
+
     for (struct list *at = pool->buckets.next; at != &pool->buckets; at = at->next) {
         const struct bucket *b = container_of(at, struct bucket, all);
         bucket_check(b);
-        INVARIANT(!b->node || find_at(pool, b->node, b->model, (enum bucket_level)b->level) == b,
+        INVARIANT(!b->node || find_lending(b->node, b->model, (enum bucket_level)b->level) == b,
                   "a bucket does not stand where it says");
+        count += b->node != NULL;
     }
+    INVARIANT(count == pool->bucket_count, "%zu buckets are counted as %zu", count,
+              pool->bucket_count);
 }

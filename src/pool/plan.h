@@ -75,6 +75,13 @@ struct limit_report {
     struct limit_reading readings[REPORT_DIMENSIONS];
 };
 
+/* What an answer told besides its verdict. `{0}` for an attempt without an answer's head. */
+struct answer_facts {
+    struct slice organization, project; /* of the key; empty when not said */
+    const struct limit_report *limits;  /* NULL when no head arrived, or they were told before */
+    int64_t tokens;                     /* used; 0 when not said */
+};
+
 enum plan_action {
     PLAN_SEND,        /* send on `key`, then plan_hear (or plan_abandon) */
     PLAN_WAIT,        /* ask plan_next again at `until_ns`, or when pool_epoch has moved */
@@ -108,6 +115,8 @@ enum cost { COST_REQUESTS, COST_TOKENS, COST_IMAGES, COST_COUNT };
 struct hold {
     struct list link;
     struct bucket *bucket;            /* NULL: none */
+    uint64_t birth;                   /* drawn without the lock from the bucket of this birth; 0:
+                                         under the lock, and only then the rest means anything */
     bool pending;                     /* not charged yet: it may not have reached the service */
     int64_t ended_before[COST_COUNT]; /* gauge.ended when it began */
 };
@@ -126,6 +135,11 @@ struct attempt {
     int64_t tokens;            /* really used, or -1 */
     struct hold holds[2];      /* by enum bucket_level */
 };
+
+/* Serials of attempts that began without the lock are odd: behind all that were given out before,
+ * not unique, and never the name on a lease. */
+#define SERIAL_FAST UINT64_C(1)
+#define SERIAL_STEP UINT64_C(2)
 
 /* The first attempts are kept inside the plan; only a long trail costs an allocation. */
 #define PLAN_INLINE_ATTEMPTS 4
@@ -205,9 +219,9 @@ void plan_proven(struct plan *plan, int64_t now_ns);
 void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_request *request,
                   int64_t now_ns);
 
-/* For fast.c, without the lock. The attempt that was begun for this plan, without lease or
- * reservation; whether it is the plan's only one, and has neither; that success was certain; that
- * it has ended well, and with it the plan. */
+/* For fast.c, without the lock. The attempt that was begun for this plan, without leases and holding
+ * only what was drawn; whether it is the plan's only one, and still so; that success was certain;
+ * that it has ended well, and with it the plan. */
 void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns);
 bool plan_flies_alone(const struct plan *plan);
 void plan_is_proven(struct plan *plan);

@@ -42,6 +42,7 @@ enum status pool_new(const struct pool_options *options, struct pool **ret_pool)
     list_init(&pool->probes);
     pool->probed_ns = pool->prober_ns = pool->oddity.at_ns = -1;
     readers_init(&pool->readers);
+    pool->shelf.readers = &pool->readers;
     fast_configure(pool);
     pool->view = pool->posted_view = view_new(0);
     pool->names = calloc(TABLE_FIRST, sizeof(*pool->names));

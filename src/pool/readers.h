@@ -17,12 +17,18 @@
 #include "pool/atomic.h"
 #include "pool/pool.h"
 
+/* By so many turns later what was fetched has arrived. */
+#define READER_FETCHED 2
+
 struct pool_reader {
     uint64_t era; /* 0: outside */
     struct pool *pool;
-    size_t cursor;    /* where this thread's rotation goes on */
-    size_t ahead;     /* behind the last key fetched into the cache before its turn */
-    uint64_t served;  /* requests, since it was made … */
+    size_t cursor;   /* where this thread's rotation goes on */
+    size_t left;     /* where it left the common one, … */
+    int64_t meet_ns; /* … and when it looks at that again */
+    size_t ahead;    /* behind the last key fetched into the cache before its turn, … */
+    size_t fetched[READER_FETCHED]; /* … and the positions of the last few of those */
+    uint64_t served;                /* requests, since it was made … */
     uint64_t counted; /* … and how many of them the retry budget knows of; under the lock */
     struct pool_reader *next;
     void *block;                 /* to be freed */
@@ -32,6 +38,15 @@ struct readers {
     struct pool_reader *first;
     uint64_t era;                   /* now; from 1 */
     struct garbage *oldest, **tail; /* in the order of their eras */
+};
+
+/* Memory that stays of one kind (buckets): what is made of it has another birth each time. So who left
+ * long ago may keep an address, come back, and tell by the birth whether what he knew is still
+ * there (headroom.h). */
+struct shelf {
+    struct readers *readers;
+    struct garbage *unused;
+    uint64_t births;
 };
 
 void readers_init(struct readers *readers);

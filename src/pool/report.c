@@ -422,7 +422,7 @@ void report_end(struct pool *pool, struct attempt *attempt, const struct route *
 {
     struct key *key = pool_key(pool, attempt->key);
 
-    headroom_end(attempt, now_ns);
+    headroom_end(pool, attempt, now_ns);
     key_count_out(key, success);
     if (rules_of(&pool->rules, key->id))
         pool->epoch++; /* one less under its cap */

@@ -5,14 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a breaker says to a request, from the best to the worst. */
-enum gate {
-    GATE_PASS,
-    GATE_LEASE, /* half-open: whoever passes takes the lease */
-    GATE_BUSY,  /* half-open, and the lease is out */
-    GATE_OPEN,
-};
-
 struct look {
     struct pool *pool;
     const struct route *route;
@@ -43,39 +35,6 @@ struct look {
     (SCOPE_BIT(SCOPE_ORG) | SCOPE_BIT(SCOPE_ORG_MODEL) | SCOPE_BIT(SCOPE_ORG_MODEL_STREAM))
 #define SERVICE_SCOPES (SCOPE_BIT(SCOPE_SERVICE) | SCOPE_BIT(SCOPE_SERVICE_MODEL))
 #define EGRESS_SCOPES  SCOPE_BIT(SCOPE_EGRESS)
-
-bool failure_passes(enum failure failure)
-{
-    switch (failure) {
-    case FAILURE_RATE:
-    case FAILURE_SLOW_DOWN:
-    case FAILURE_TOO_LARGE:
-    case FAILURE_CONFLICT:
-    case FAILURE_OVERLOADED:
-    case FAILURE_SERVER:
-    case FAILURE_NETWORK:
-    case FAILURE_TIMEOUT:
-    case FAILURE_CUT:
-    case FAILURE_GARBAGE: return true;
-    case FAILURE_NONE:
-    case FAILURE_CALLER:
-    case FAILURE_POLICY:
-    case FAILURE_REVOKED:
-    case FAILURE_DEACTIVATED:
-    case FAILURE_MISMATCHED:
-    case FAILURE_EGRESS_IP:
-    case FAILURE_SCOPE:
-    case FAILURE_FORBIDDEN:
-    case FAILURE_REGION:
-    case FAILURE_UNVERIFIED:
-    case FAILURE_MODEL:
-    case FAILURE_TIER:
-    case FAILURE_QUOTA:
-    case FAILURE_ABANDONED:
-    case FAILURE_COUNT: break;
-    }
-    return false;
-}
 
 void select_begin(struct pool *pool, int64_t now_ns)
 {
@@ -140,7 +99,7 @@ void select_shun_org(struct pool *pool, key_id id)
         key->org->shunned = pool->stamp;
 }
 
-static enum gate breaker_gate(const struct breaker *b, int64_t now_ns)
+enum gate select_gate(const struct breaker *b, int64_t now_ns)
 {
     switch ((enum circuit)b->state) {
     case CIRCUIT_OPEN: return GATE_OPEN;
@@ -150,8 +109,7 @@ static enum gate breaker_gate(const struct breaker *b, int64_t now_ns)
     return GATE_PASS;
 }
 
-/* The breaker of this scope on this node that concerns the request, or NULL. */
-static struct breaker *breaker_at(const struct pool *pool, const struct route *route,
+struct breaker *select_breaker_at(const struct pool *pool, const struct route *route,
                                   struct node *node, enum scope scope)
 {
     struct place place = {node, route_detail(route, scope), scope};
@@ -177,11 +135,11 @@ static enum gate worst_at(const struct look *look, struct node *node, unsigned s
 
     for (; scopes; scopes &= scopes - 1) {
         enum scope scope = (enum scope)__builtin_ctz(scopes);
-        struct breaker *b = breaker_at(look->pool, look->route, node, scope);
+        struct breaker *b = select_breaker_at(look->pool, look->route, node, scope);
         if (!b)
             continue;
-        if (breaker_gate(b, look->now_ns) > worst)
-            worst = breaker_gate(b, look->now_ns);
+        if (select_gate(b, look->now_ns) > worst)
+            worst = select_gate(b, look->now_ns);
         *ret_suspects |= b->state == CIRCUIT_CLOSED && look->now_ns < b->due_ns;
     }
     return worst;
@@ -233,7 +191,7 @@ static enum gate worse(enum gate a, enum gate b)
     return a > b ? a : b;
 }
 
-static struct lane *lane_find(struct pool *pool, const struct route *route)
+static struct lane *lane_find(const struct pool *pool, const struct route *route)
 {
     for (int i = 0; i < LANE_COUNT; i++) {
         struct lane *lane = pool->view->lanes[i];
@@ -241,6 +199,13 @@ static struct lane *lane_find(struct pool *pool, const struct route *route)
             return lane;
     }
     return NULL;
+}
+
+const struct bits *select_worth(const struct pool *pool, const struct route *route)
+{
+    const struct lane *lane = lane_find(pool, route);
+
+    return lane ? &lane->worth : &pool->view->ready;
 }
 
 static void release_lane(struct garbage *garbage)
@@ -373,14 +338,18 @@ static bool is_taboo(const struct pool *pool, const struct owner *owner)
     return owner && owner->taboo == pool->stamp;
 }
 
-static bool key_avoided(const struct look *look, struct key *key)
+bool select_is_ruled_out(const struct pool *pool, const struct key *key)
 {
-    unsigned notes = notes_of(look->pool, key);
-    bool tried = notes & NOTE_TRIED;
+    return notes_of(pool, key) & (NOTE_FOR_GOOD | NOTE_TABOO) || is_taboo(pool, key->project) ||
+           is_taboo(pool, key->org);
+}
 
-    if (tried != look->repeat || notes & (NOTE_FOR_GOOD | NOTE_TABOO))
-        return true;
-    return is_taboo(look->pool, key->project) || is_taboo(look->pool, key->org);
+/* What it may ask, but not in this pass, is avoided, too. */
+static bool key_avoided(const struct look *look, const struct key *key)
+{
+    bool tried = notes_of(look->pool, key) & NOTE_TRIED;
+
+    return tried != look->repeat || select_is_ruled_out(look->pool, key);
 }
 
 static void note_full(struct look *look, struct key *key, int64_t ready_ns)
@@ -389,7 +358,7 @@ static void note_full(struct look *look, struct key *key, int64_t ready_ns)
         look->room_ns = ready_ns;
     if (look->full && ready_ns >= look->full_ns)
         return;
-    if (!headroom_may_try(look->pool, key, look->route, look->now_ns))
+    if (!headroom_may_try(key, look->route, look->now_ns))
         return;
     look->full = key;
     look->full_ns = ready_ns;
@@ -405,7 +374,7 @@ static bool has_room(struct look *look, struct key *key)
         look->crowded = true;
         return false;
     }
-    if (look->pool->meter_count == 0)
+    if (look->pool->bucket_count == 0)
         return true;
     ready_ns = headroom_ready_ns(look->pool, key, look->route, look->now_ns, &look->pace_per_s);
     if (ready_ns > look->now_ns)
@@ -443,7 +412,7 @@ static double score(const struct look *look, struct key *key)
         return (double)(rank >> 16) - (double)key_in_flight(key) / (key_in_flight(key) + 1.0);
     }
     if (pool->options.strategy == STRATEGY_HEADROOM)
-        return headroom_share(pool, key, look->route, look->now_ns);
+        return headroom_share(key, look->route, look->now_ns);
     return -(double)key_in_flight(key) / rules_weight(&pool->rules, key->id);
 }
 
@@ -654,100 +623,4 @@ enum choice select_key(struct pool *pool, const struct route *route, key_id pref
     if (choice == CHOICE_NONE || choice == CHOICE_FULL)
         *ret_pick = full; /* a fresh key with room again is better than one that was asked */
     return choice == CHOICE_NONE ? CHOICE_FULL : choice;
-}
-
-/* What stands in one key's way. */
-struct hindrance {
-    int64_t until_ns; /* -1: nothing is OPEN */
-    enum failure cooling, dead;
-    bool narrow; /* an OPEN breaker of the key or its accounts */
-    bool busy;
-};
-
-static void hinder(struct hindrance *h, const struct breaker *b, int64_t now_ns)
-{
-    enum gate gate = breaker_gate(b, now_ns);
-
-    if (gate == GATE_BUSY) {
-        h->busy = true;
-        if (h->until_ns < 0)
-            h->cooling = (enum failure)b->reason;
-    }
-    if (gate != GATE_OPEN)
-        return;
-    h->narrow |= !scope_is_wide(b->place.scope);
-    if (!failure_passes((enum failure)b->reason))
-        h->dead = (enum failure)b->reason;
-    if (b->due_ns > h->until_ns) {
-        h->until_ns = b->due_ns;
-        h->cooling = (enum failure)b->reason;
-    }
-}
-
-static struct hindrance hindrance_of(struct pool *pool, const struct route *route, struct key *key,
-                                     int64_t now_ns)
-{
-    struct hindrance h = {.until_ns = -1, .cooling = FAILURE_NONE, .dead = FAILURE_NONE};
-
-    for (enum scope scope = SCOPE_KEY; scope < SCOPE_COUNT; scope++) {
-        struct node *node = key_scope_node(pool, key, scope);
-        struct breaker *b = node->breakers ? breaker_at(pool, route, node, scope) : NULL;
-        if (b)
-            hinder(&h, b, now_ns);
-    }
-    return h;
-}
-
-static bool sooner(int64_t a, int64_t b)
-{
-    return b < 0 || a < b;
-}
-
-static void weigh(struct outlook *out, const struct hindrance *h, bool usable, int64_t now_ns)
-{
-    if (h->dead != FAILURE_NONE) {
-        if (out->dead == FAILURE_NONE)
-            out->dead = h->dead;
-        return;
-    }
-    if (h->until_ns >= 0 && sooner(h->until_ns, out->recovery_ns)) {
-        out->recovery_ns = h->until_ns;
-        out->cooling = h->cooling;
-    }
-    if (h->until_ns < 0 && h->busy && sooner(now_ns, out->recovery_ns)) {
-        out->recovery_ns = now_ns; /* any moment */
-        out->cooling = h->cooling;
-    }
-    if (!usable)
-        return;
-    out->in_use |= h->busy && h->until_ns < 0;
-    if (h->until_ns >= 0 && sooner(h->until_ns, out->usable_ns))
-        out->usable_ns = h->until_ns;
-    if (h->until_ns < 0 && h->busy && sooner(now_ns, out->usable_ns))
-        out->usable_ns = now_ns;
-    if (h->until_ns >= 0 && !h->narrow && sooner(h->until_ns, out->service_ns))
-        out->service_ns = h->until_ns;
-}
-
-void select_outlook(struct pool *pool, const struct route *route, int64_t now_ns,
-                    struct outlook *ret_outlook)
-{
-    struct look look = {.pool = pool, .route = route, .now_ns = now_ns};
-    size_t end = pool->options.fallback_enabled || pool->count == 0 ? pool->count : 1;
-    bool unserved = false;
-
-    *ret_outlook = (struct outlook){.service_ns = -1, .usable_ns = -1, .recovery_ns = -1};
-    for (size_t i = 0; i < end; i++) {
-        struct key *key = pool->order[i];
-        struct hindrance h = hindrance_of(pool, route, key, now_ns);
-
-        if (!key_serves(&look, key)) {
-            unserved = true;
-            continue;
-        }
-        look.repeat = notes_of(pool, key) & NOTE_TRIED;
-        weigh(ret_outlook, &h, !key_avoided(&look, key), now_ns);
-    }
-    if (unserved && ret_outlook->dead == FAILURE_NONE)
-        ret_outlook->dead = FAILURE_MODEL;
 }

@@ -2,7 +2,7 @@
  *
  * A selection has a number (pool->stamp); notes on nodes and keys carry it, so that a new
  * selection starts with a clean slate for free. Begin one, mark what the request has been through,
- * then choose, and, when there is nothing to choose, ask for the outlook.
+ * then choose, and, when there is nothing to choose, ask for the outlook (outlook.h).
  *
  * Cost: set bits of `ready` are visited by count-trailing-zeros, so keys that are out as a whole
  * cost 1/64 of a word. A key that is out for this model only costs one look, one for all keys of
@@ -41,21 +41,26 @@ struct pick {
 enum choice select_key(struct pool *pool, const struct route *route, key_id prefer, int64_t now_ns,
                        struct pick *ret_pick);
 
-/* What a request that found no key can hope for. */
-struct outlook {
-    bool in_use;          /* a key it may use is half-open and being tried by another request */
-    int64_t service_ns;   /* first end of a service's trouble where nothing else is wrong, or -1 */
-    int64_t usable_ns;    /* when time alone first brings back a key this request may use, or -1 */
-    int64_t recovery_ns;  /* when time alone first brings any key back, or -1 */
-    enum failure cooling; /* … and what it recovers from */
-    enum failure dead;    /* FAILURE_NONE, or what an operator must mend */
+/* For outlook.c. */
+
+/* What a breaker says to a request, from the best to the worst. */
+enum gate {
+    GATE_PASS,
+    GATE_LEASE, /* half-open: whoever passes takes the lease */
+    GATE_BUSY,  /* half-open, and the lease is out */
+    GATE_OPEN,
 };
 
-/* After select_key of the same selection answered CHOICE_NONE. Looks at every key. */
-void select_outlook(struct pool *pool, const struct route *route, int64_t now_ns,
-                    struct outlook *ret_outlook);
+enum gate select_gate(const struct breaker *b, int64_t now_ns);
 
-/* Whether time heals this class of failure; the others need an operator. */
-bool failure_passes(enum failure failure);
+/* The breaker of this scope on this node that concerns the request, or NULL. */
+struct breaker *select_breaker_at(const struct pool *pool, const struct route *route,
+                                  struct node *node, enum scope scope);
+
+/* The keys that are worth a look for this kind of request: all that are not out, as far as is known. */
+const struct bits *select_worth(const struct pool *pool, const struct route *route);
+
+/* Whether this request must not ask the key (again), by the marks of this selection. */
+bool select_is_ruled_out(const struct pool *pool, const struct key *key);
 
 #endif

@@ -110,9 +110,9 @@ struct pool {
     uint64_t arrivals;    /* age of the youngest plan */
 
     struct circuits circuits;
-    struct list buckets;    /* all of them, also those that only their holders know */
-    struct bucket **meters; /* hash table of chains by node, a power of two of them, or NULL */
-    size_t meter_size, meter_count;
+    struct list buckets; /* all of them, also those that only their holders know */
+    size_t bucket_count; /* those that stand at a node */
+    struct shelf shelf;
     struct node egress;
     struct notes egress_notes;
     struct service *services;
@@ -164,10 +164,8 @@ uint32_t fast_count(struct pool *pool);
 /* After a change of the options. */
 void fast_configure(struct pool *pool);
 
-/* Serials of attempts that began without the lock are odd: behind all that were given out before,
- * not unique, and never the name on a lease. */
-#define SERIAL_FAST UINT64_C(1)
-#define SERIAL_STEP UINT64_C(2)
+/* Whether anybody may choose keys without the lock. */
+bool fast_is_possible(const struct pool *pool);
 
 /* A retired key may have lost its last holder; from any thread. */
 void pool_straggle(struct pool *pool);

@@ -25,9 +25,9 @@ enum node_kind { NODE_EGRESS, NODE_SERVICE, NODE_ORGANIZATION, NODE_PROJECT, NOD
 /* A place breakers and buckets can hang on. */
 struct node {
     struct breaker *breakers; /* posted: seen without the lock */
+    struct bucket *buckets;   /* of headroom (headroom.h); posted, too */
     uint8_t open;             /* OPEN breakers here that stop every request of every key below */
     uint8_t kind;
-    bool metered; /* buckets of headroom may stand here (headroom.c); posted, too */
 };
 
 /* What the current selection knows of a node that keys share; valid while `seen` is its number. */
@@ -78,13 +78,13 @@ struct key {
     uint64_t identity, cookie;
     uint32_t position; /* in the configured order, or POSITION_NONE when retired */
     key_id id;
-    uint32_t failures; /* requests that were no success */
+    uint32_t failures : 28; /* requests that were no success */
+    uint32_t used : 1;
+    uint32_t configured_org : 1, configured_project : 1;
+    uint32_t staged : 1; /* named by the pool_load in progress */
     uint16_t consecutive_errors;
     bool proven; /* had an answer in this process */
     bool ruled;  /* there are rules for it (rules.h); posted */
-    bool used : 1;
-    bool configured_org : 1, configured_project : 1;
-    bool staged : 1; /* named by the pool_load in progress */
     int64_t last_used_ns;
     int64_t proof_started_ns;
     uint64_t tried; /* the selection whose request has asked this key before, with its notes */

@@ -101,9 +101,9 @@ class Report(unittest.TestCase):
         self.assertEqual(states["added"], report.UNMEASURED)
 
     def test_the_worst_row_of_the_engine_decides(self):
-        head = "select + report, median of 9 runs\n\nstrategy         keys     out by                       ns\n"
-        good = "round-robin         4    99 % project+model         687.5\nprimary-first    1000     0 % -   208.3\n"
-        bad = good + "round-robin      1000    99 % project+model       14825.3\n"
+        head = "select + report, median of 9 runs\n\nstrategy         keys limits     out by               ns\n"
+        good = "round-robin         4 -    99 % project+model   687.5\nprimary-first    1000 known  0 % -   208.3\n"
+        bad = good + "round-robin      1000 -      99 % project+model       14825.3\n"
         for text, state in ((head, report.UNMEASURED), (head + good, report.HELD), (head + bad, report.BROKEN)):
             verdict = report.judge([], {"rows": measures.read_engine(text)})[0]
             self.assertEqual(verdict["state"], state, verdict)

@@ -400,8 +400,22 @@ struct hammer {
     unsigned running;
 };
 
+/* As OpenAI tells it: there is plenty; now and then somebody else has used some of it. */
+static struct limit_report limits_of(unsigned n)
+{
+    struct limit_report report;
+
+    for (int i = 0; i < REPORT_DIMENSIONS; i++)
+        report.readings[i] = (struct limit_reading){-1, -1, -1};
+    report.readings[REPORT_REQUESTS] =
+        (struct limit_reading){10000, n % 50 == 0 ? 6000 : 9999, S / 100};
+    return report;
+}
+
 static void hammer_once(struct hammer *h, unsigned n)
 {
+    struct limit_report report = limits_of(n);
+    const struct answer_facts facts = {.limits = n % 3 ? &report : NULL, .tokens = n % 5};
     int64_t now_ns = __atomic_add_fetch(&h->clock_ns, S / 1000, __ATOMIC_SEQ_CST);
     struct plan plan;
     struct plan_step step;
@@ -412,10 +426,10 @@ static void hammer_once(struct hammer *h, unsigned n)
     if (step.action == PLAN_SEND && opens_with(entry, KEY_A))
         __atomic_add_fetch(&h->a_served, 1, __ATOMIC_SEQ_CST);
     if (step.action == PLAN_SEND && n % 7 == 0) {
-        keyring_proven(h->ring, &plan, &no_facts, now_ns);
+        keyring_proven(h->ring, &plan, &facts, now_ns);
         keyring_end(h->ring, &plan, now_ns); /* the client left in the middle */
     } else if (step.action == PLAN_SEND) {
-        keyring_succeed(h->ring, &plan, &no_facts, now_ns);
+        keyring_succeed(h->ring, &plan, &facts, now_ns);
     } else {
         keyring_end(h->ring, &plan, now_ns);
     }

@@ -3,9 +3,12 @@
 #include "pool/bucket.h"
 
 /* A bucket on a node of its own, and attempts that draw from it by hand. */
+static struct readers readers;
+static struct shelf shelf;
+
 static struct bucket *bucket_on(void *node)
 {
-    struct bucket *b = bucket_new(node, 1, LEVEL_PROJECT);
+    struct bucket *b = bucket_new(&shelf, node, 1, LEVEL_PROJECT);
 
     assert_non_null(b);
     return b;
@@ -33,7 +36,8 @@ static const int64_t one_request[COST_COUNT] = {1, 0, 0};
 
 static void dispose(struct bucket *b)
 {
-    bucket_detach(b); /* nobody holds it: this frees it */
+    bucket_detach(b); /* nobody holds it: back on the shelf */
+    shelf_clear(&shelf);
 }
 
 static void what_is_unknown_stops_nobody(void **state)
@@ -190,6 +194,7 @@ static void its_last_holder_frees_it(void **state)
     bucket_release(&a, LEVEL_PROJECT, 0);
     bucket_check(b);
     bucket_release(&c, LEVEL_PROJECT, 0); /* the sanitizer sees that it is gone, and once */
+    shelf_clear(&shelf);
     assert_null(c.holds[LEVEL_PROJECT].bucket);
 }
 
@@ -221,6 +226,8 @@ static void traffic_returns_along_a_ramp(void **state)
 
 int main(void)
 {
+    readers_init(&readers);
+    shelf.readers = &readers;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_unknown_stops_nobody),
         cmocka_unit_test(it_refills_linearly),

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "pool/fast.h"
+#include "pool/headroom.h"
 #include "pool/state.h"
 
 /* What the gateway does: without the lock where that goes, else with it. */
@@ -30,10 +31,11 @@ static bool try_begin(struct pool_reader *reader, struct plan *plan, int64_t now
 static bool try_succeed(struct pool_reader *reader, struct plan *plan, struct slice org,
                         struct slice project)
 {
+    const struct answer_facts facts = {.organization = org, .project = project};
     bool ended;
 
     pool_enter(reader);
-    ended = fast_succeed(reader, plan, org, project);
+    ended = fast_succeed(reader, plan, &facts);
     pool_leave(reader);
     return ended;
 }
@@ -123,8 +125,8 @@ static void whatever_needs_a_decision_is_refused(void **state)
     one(pool, 1, served, 0);
     assert_fast(reader, 0, 1);
     one(pool, 1, limited, 2);
-    assert_fast(reader, 0, 3); /* passed over */
-    refuse(reader, 2 + 2 * S); /* due */
+    assert_fast(reader, 0, 2 * MS); /* passed over */
+    refuse(reader, 2 + 2 * S);      /* due */
     pool_configure(pool, &options);
     refuse(reader, 4);
     pool_free(pool);
@@ -220,6 +222,215 @@ static void the_last_attempt_of_a_retired_key_lets_it_go(void **state)
     pool_free(pool);
 }
 
+/* ---- loans ------------------------------------------------------------------------------- */
+
+static struct limit_report left(int64_t limit, int64_t requests, int64_t tokens)
+{
+    struct limit_report report;
+
+    for (int i = 0; i < REPORT_DIMENSIONS; i++)
+        report.readings[i] = (struct limit_reading){-1, -1, -1};
+    report.readings[REPORT_REQUESTS] = (struct limit_reading){limit, requests, 3600 * S};
+    report.readings[REPORT_TOKENS] = (struct limit_reading){limit * 100, tokens, 3600 * S};
+    return report;
+}
+
+/* A pool of one key whose account is known to have so much left. */
+static struct pool *taught_pool(struct limit_report report)
+{
+    struct pool *pool = proven_pool(1, NULL);
+    struct plan plan;
+
+    send_one(&plan, pool, 0, 0);
+    plan_limits(&plan, &report, 0);
+    hear(&plan, served, 200, 0);
+    plan_end(&plan, 0);
+    return pool;
+}
+
+static struct bucket *bucket_of(struct pool *pool)
+{
+    struct bucket *b =
+        headroom_find(pool->order[0], hash_bytes(&pool->hash_seed, SLICE("m")), LEVEL_PROJECT, 1);
+
+    assert_non_null(b);
+    return b;
+}
+
+static bool succeeds_with(struct pool_reader *reader, struct plan *plan,
+                          const struct limit_report *limits, int64_t tokens)
+{
+    const struct answer_facts facts = {.limits = limits, .tokens = tokens};
+    bool ended;
+
+    pool_enter(reader);
+    ended = fast_succeed(reader, plan, &facts);
+    pool_leave(reader);
+    return ended;
+}
+
+/* One under the lock, so that there is a loan. */
+static void renew(struct pool *pool)
+{
+    one(pool, 0, served, 1);
+}
+
+static void what_is_plentiful_is_lent(void **state)
+{
+    struct limit_report report = left(1000, 900, 90000);
+    struct pool *pool = taught_pool(report);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan[3];
+    uint64_t cookie;
+    struct bucket *b;
+
+    (void)state;
+    refuse(reader, 1); /* nobody could have drawn: nothing was lent */
+    renew(pool);
+    for (int i = 0; i < 3; i++)
+        assert_true(try_begin(reader, &plan[i], 1, &cookie));
+    assert_true(succeeds_with(reader, &plan[0], &report, 0));
+    assert_true(succeeds_with(reader, &plan[1], &report, 30));
+    pool_check(pool);
+    b = bucket_of(pool);
+    assert_int_equal((int64_t)gauge_left(&b->gauges[COST_REQUESTS], 1), 896); /* one was `renew` */
+    assert_int_equal((int64_t)gauge_left(&b->gauges[COST_TOKENS], 1), 90000 - 30);
+    assert_int_equal(b->abroad[COST_REQUESTS], 1);
+    plan_end(&plan[2], 2); /* the client left */
+    assert_int_equal(bucket_of(pool)->abroad[COST_REQUESTS], 0);
+    pool_check(pool);
+    pool_free(pool);
+}
+
+/* A loan ends, and is renewed as long as there is plenty; then everybody takes the lock. */
+static void near_the_edge_it_takes_the_lock(void **state)
+{
+    struct limit_report report = left(1000, 900, 90000);
+    struct pool *pool = taught_pool(report);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan;
+    uint64_t cookie;
+    int fast = 0, renewals = 0;
+
+    (void)state;
+    while (renewals < 100) {
+        if (try_begin(reader, &plan, 1, &cookie)) {
+            assert_true(succeeds_with(reader, &plan, NULL, 0));
+            fast++;
+        } else {
+            plan_end(&plan, 1);
+            renew(pool);
+            renewals++;
+        }
+    }
+    assert_in_range(fast, 500, 900 - 1000 / LEND_FLOOR_DIVISOR);
+    assert_int_equal((int64_t)gauge_left(&bucket_of(pool)->gauges[COST_REQUESTS], 1),
+                     900 - fast - renewals);
+    pool_free(pool);
+}
+
+static void news_of_limits_are_refused(void **state)
+{
+    struct limit_report report = left(1000, 900, 90000), less = left(1000, 300, 90000);
+    struct limit_report fewer = left(1000, 900, 30000), other = left(2000, 1900, 190000);
+    struct limit_report images = report, own = report;
+    struct pool *pool = taught_pool(report);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan;
+    uint64_t cookie;
+
+    (void)state;
+    images.readings[REPORT_IMAGES] = (struct limit_reading){5, 5, 0};
+    own.readings[REPORT_PROJECT_REQUESTS] = (struct limit_reading){1000, 900, 0};
+    renew(pool);
+    assert_true(try_begin(reader, &plan, 1, &cookie));
+    assert_false(succeeds_with(reader, &plan, &less, 0));
+    assert_false(succeeds_with(reader, &plan, &fewer, 0));
+    assert_false(succeeds_with(reader, &plan, &other, 0));
+    assert_false(succeeds_with(reader, &plan, &images, 0));
+    assert_false(succeeds_with(reader, &plan, &own, 0));
+    assert_int_equal(plan.flight.holds[LEVEL_PROJECT].birth, bucket_of(pool)->birth);
+    plan_limits(&plan, &less, 1); /* somebody else drinks */
+    hear(&plan, served, 200, 1);
+    plan_end(&plan, 1);
+    assert_int_equal((int64_t)gauge_left(&bucket_of(pool)->gauges[COST_REQUESTS], 1), 300);
+    pool_free(pool);
+}
+
+/* More than was thought is only believed of an attempt that knows what was under way beside it. */
+static void an_answer_without_notes_raises_nothing(void **state)
+{
+    struct limit_report report = left(1000, 600, 90000), more = left(1000, 999, 99999);
+    struct pool *pool = taught_pool(report);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan;
+    uint64_t cookie;
+
+    (void)state;
+    renew(pool);
+    assert_true(try_begin(reader, &plan, 1, &cookie));
+    plan_limits(&plan, &more, 1);
+    hear(&plan, served, 200, 1);
+    plan_end(&plan, 1);
+    assert_int_equal((int64_t)gauge_left(&bucket_of(pool)->gauges[COST_REQUESTS], 1), 598);
+    send_one(&plan, pool, 0, 1);
+    plan_limits(&plan, &more, 1);
+    hear(&plan, served, 200, 1);
+    plan_end(&plan, 1);
+    assert_int_equal((int64_t)gauge_left(&bucket_of(pool)->gauges[COST_REQUESTS], 1), 999);
+    pool_free(pool);
+}
+
+/* The bucket goes, and another is made in its place, while an attempt that drew from it lasts. */
+static void a_bucket_that_is_gone_is_not_returned_to(void **state)
+{
+    struct limit_report report = left(1000, 900, 90000);
+    struct pool *pool = taught_pool(report);
+    struct pool_reader *reader = reader_of(pool);
+    struct bucket *b, *again;
+    struct plan early, late;
+    uint64_t cookie;
+
+    (void)state;
+    renew(pool);
+    assert_true(try_begin(reader, &early, 1, &cookie));
+    assert_true(try_begin(reader, &late, 1, &cookie));
+    b = bucket_of(pool);
+    headroom_clear(pool, &pool->order[0]->node);
+    assert_int_equal(b->birth, 0);
+    pool_check(pool);
+    assert_true(succeeds_with(reader, &early, NULL, 0));
+    send_one(&early, pool, 0, 1);
+    plan_limits(&early, &report, 1);
+    hear(&early, served, 200, 1);
+    plan_end(&early, 1);
+    again = bucket_of(pool);
+    assert_ptr_equal(again, b);
+    assert_true(succeeds_with(reader, &late, NULL, 0));
+    again = bucket_of(pool);
+    assert_int_equal(again->abroad[COST_REQUESTS], 0);
+    pool_check(pool);
+    pool_free(pool);
+}
+
+static void who_waits_hears_of_limits(void **state)
+{
+    struct limit_report report = left(1000, 900, 90000);
+    struct pool *pool = taught_pool(report);
+    struct pool_reader *reader = reader_of(pool);
+    struct plan plan;
+    uint64_t cookie;
+
+    (void)state;
+    renew(pool);
+    assert_true(try_begin(reader, &plan, 1, &cookie));
+    TALLY_SET(&pool->waiting, 1);
+    assert_false(succeeds_with(reader, &plan, &report, 0));
+    TALLY_SET(&pool->waiting, 0);
+    assert_true(succeeds_with(reader, &plan, &report, 0));
+    pool_free(pool);
+}
+
 /* ---- threads ----------------------------------------------------------------------------- */
 
 enum { STRESS_KEYS = 200, STRESS_THREADS = 3, STRESS_REQUESTS = 20000, STRESS_CHANGES = 1500 };
@@ -235,6 +446,7 @@ struct requester {
     struct pool_reader *reader;
     struct rng rng;
     uint64_t fast, served;
+    uint64_t drawn; /* of them, from loans */
 };
 
 static const struct slice orgs[] = {{"", 0}, {"acme", 4}, {"other", 5}};
@@ -265,6 +477,7 @@ static bool begin_any(struct requester *r, struct plan *plan)
 
     if (try_begin(r->reader, plan, now, &cookie)) {
         r->fast++;
+        r->drawn += plan->flight.holds[LEVEL_PROJECT].birth != 0;
         return true;
     }
     pthread_mutex_lock(&ring->lock);
@@ -275,21 +488,45 @@ static bool begin_any(struct requester *r, struct plan *plan)
     return step.action == PLAN_SEND;
 }
 
+/* Mostly plenty, now and then less, and now and then of another limit. */
+static struct limit_report any_limits(struct rng *rng)
+{
+    int64_t limit = rng_below(rng, 500) == 0 ? 3000 : 2000;
+    int64_t requests = rng_below(rng, 50) == 0 ? (int64_t)rng_below(rng, 2000) : limit - 10;
+
+    return left(limit, requests, limit * 90);
+}
+
 static void end_any(struct requester *r, struct plan *plan)
 {
     struct ring *ring = &r->stress->ring;
     bool fails = rng_below(&r->rng, 100) == 0;
-    struct slice org = orgs[rng_below(&r->rng, 100) == 0 ? 2 : rng_below(&r->rng, 2)];
+    struct limit_report report = any_limits(&r->rng);
+    struct answer_facts facts = {.organization =
+                                     orgs[rng_below(&r->rng, 100) == 0 ? 2 : rng_below(&r->rng, 2)],
+                                 .limits = rng_below(&r->rng, 4) ? &report : NULL,
+                                 .tokens = (int64_t)rng_below(&r->rng, 50)};
     struct verdict verdict = fails ? any_verdict(&r->rng) : served;
     struct evidence evidence = {.status = fails ? 429 : 200};
     int64_t now = stress_now(r->stress);
+    bool ended = false;
 
     r->served += !fails;
-    if (!fails && try_succeed(r->reader, plan, org, nothing))
+    pool_enter(r->reader);
+    if (!fails && rng_below(&r->rng, 8) == 0)
+        (void)fast_proven(r->reader, plan, &facts);
+    if (!fails)
+        ended = fast_succeed(r->reader, plan, &facts);
+    pool_leave(r->reader);
+    if (ended)
         return;
     pthread_mutex_lock(&ring->lock);
-    pool_learn(ring->pool, plan->current, org, nothing);
-    (void)plan_hear(plan, &verdict, &evidence, now);
+    pool_learn(ring->pool, plan->current, facts.organization, nothing);
+    if (facts.limits)
+        plan_limits(plan, facts.limits, now);
+    plan_usage(plan, facts.tokens);
+    if (rng_below(&r->rng, 20)) /* else the client has left */
+        (void)plan_hear(plan, &verdict, &evidence, now);
     plan_end(plan, now);
     pthread_mutex_unlock(&ring->lock);
 }
@@ -344,15 +581,30 @@ static void change(struct stress *stress, struct rng *rng, unsigned i)
     pthread_mutex_unlock(&stress->ring.lock);
 }
 
+/* Every attempt is over, so no bucket has anything abroad or held. */
+static void the_buckets_are_right(struct pool *pool)
+{
+    for (struct list *at = pool->buckets.next; at != &pool->buckets; at = at->next) {
+        struct bucket *b = container_of(at, struct bucket, all);
+        bucket_recall(b, 0);
+        for (unsigned i = 0; i < COST_COUNT; i++) {
+            assert_int_equal(b->abroad[i], 0);
+            assert_int_equal(b->gauges[i].pending, 0);
+            assert_int_equal(b->gauges[i].sent, b->gauges[i].ended);
+        }
+    }
+}
+
 static void the_books_are_right(struct pool *pool)
 {
+    the_buckets_are_right(pool);
     for (size_t i = 0; i < pool_count(pool); i++)
         assert_int_equal(view(pool, i, 0).in_flight, 0);
     pool_check(pool);
 }
 
 /* Three threads send requests while a fourth loads and configures; keys fail, recover, change their
- * owner, and leave with requests in flight. For ThreadSanitizer to watch, and for the books. */
+ * owner, meet their limits, and leave with requests in flight. For ThreadSanitizer to watch, and for the books. */
 static void threads_and_reloads_do_not_meet(void **state)
 {
     struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
@@ -360,7 +612,7 @@ static void threads_and_reloads_do_not_meet(void **state)
     struct requester requesters[STRESS_THREADS] = {0};
     pthread_t threads[STRESS_THREADS];
     struct rng rng = {3};
-    uint64_t fast = 0;
+    uint64_t fast = 0, drawn = 0;
 
     (void)state;
     options.ramp_ns = 0;
@@ -381,11 +633,91 @@ static void threads_and_reloads_do_not_meet(void **state)
     for (unsigned i = 0; i < STRESS_THREADS; i++) {
         pthread_join(threads[i], NULL);
         fast += requesters[i].fast;
+        drawn += requesters[i].drawn;
     }
-    assert_true(fast > 20); /* else this tests nothing */
+    assert_true(fast > 20 && drawn > 10); /* else this tests nothing */
     pool_collect(stress.ring.pool);
     the_books_are_right(stress.ring.pool);
     pool_free(stress.ring.pool);
+}
+
+/* ---- an account that is used up ---------------------------------------------------------- */
+
+enum { ACCOUNT = 20000, DRINKERS = 3 };
+
+struct account {
+    struct ring ring;
+    int64_t used; /* of all threads; tells the truth in every answer */
+};
+
+struct drinker {
+    struct account *account;
+    struct pool_reader *reader;
+    int64_t fast;
+};
+
+/* Until the lock says that there is nothing left. */
+static void *drink(void *argument)
+{
+    struct drinker *d = argument;
+    struct account *account = d->account;
+    struct plan_step step = {.action = PLAN_SEND};
+    struct plan plan;
+    uint64_t cookie;
+
+    while (step.action == PLAN_SEND) {
+        bool fast = try_begin(d->reader, &plan, 1, &cookie);
+        d->fast += fast;
+        if (!fast) {
+            pthread_mutex_lock(&account->ring.lock);
+            plan_next(&plan, 1, &step);
+            if (bucket_of(account->ring.pool)->trial)
+                step.action = PLAN_GIVE_UP; /* it goes although there seems to be nothing */
+            if (step.action != PLAN_SEND)
+                plan_end(&plan, 1);
+            pthread_mutex_unlock(&account->ring.lock);
+        }
+        if (step.action != PLAN_SEND)
+            break;
+        int64_t used = TALLY_ADD(&account->used, 1) + 1;
+        struct limit_report report =
+            left(ACCOUNT, used < ACCOUNT ? ACCOUNT - used : 0, ACCOUNT * 100);
+        if (succeeds_with(d->reader, &plan, &report, 0))
+            continue;
+        pthread_mutex_lock(&account->ring.lock);
+        plan_limits(&plan, &report, 1);
+        hear(&plan, served, 200, 1);
+        plan_end(&plan, 1);
+        pthread_mutex_unlock(&account->ring.lock);
+    }
+    return NULL;
+}
+
+/* Three threads empty one account: what they send together is what there was, and no more. */
+static void nobody_is_let_in_past_the_bucket(void **state)
+{
+    struct account account = {.ring.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct drinker drinkers[DRINKERS] = {0};
+    pthread_t threads[DRINKERS];
+    int64_t fast = 0;
+
+    (void)state;
+    account.ring.pool = taught_pool(left(ACCOUNT, ACCOUNT, ACCOUNT * 100));
+    for (unsigned i = 0; i < DRINKERS; i++) {
+        drinkers[i].account = &account;
+        drinkers[i].reader = reader_of(account.ring.pool);
+    }
+    for (unsigned i = 0; i < DRINKERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, drink, &drinkers[i]), 0);
+    for (unsigned i = 0; i < DRINKERS; i++) {
+        pthread_join(threads[i], NULL);
+        fast += drinkers[i].fast;
+    }
+    assert_true(account.used <= ACCOUNT);
+    assert_true(account.used > ACCOUNT - 10);
+    assert_in_range(fast, ACCOUNT / 2, ACCOUNT - ACCOUNT / LEND_FLOOR_DIVISOR);
+    the_books_are_right(account.ring.pool);
+    pool_free(account.ring.pool);
 }
 
 int main(void)
@@ -398,7 +730,14 @@ int main(void)
         cmocka_unit_test(a_failure_is_reported_as_ever),
         cmocka_unit_test(nothing_is_released_under_a_reader),
         cmocka_unit_test(the_last_attempt_of_a_retired_key_lets_it_go),
+        cmocka_unit_test(what_is_plentiful_is_lent),
+        cmocka_unit_test(near_the_edge_it_takes_the_lock),
+        cmocka_unit_test(news_of_limits_are_refused),
+        cmocka_unit_test(an_answer_without_notes_raises_nothing),
+        cmocka_unit_test(a_bucket_that_is_gone_is_not_returned_to),
+        cmocka_unit_test(who_waits_hears_of_limits),
         cmocka_unit_test(threads_and_reloads_do_not_meet),
+        cmocka_unit_test(nobody_is_let_in_past_the_bucket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,10 +127,9 @@ static void plain_readings_are_put_where_they_fit(void **state)
         teach(shared, (uint64_t)i % 2, requests_left(100, 99 - i * 10, 1000 * S), 0);
         teach(own, (uint64_t)i % 2, requests_left(100, 99 - i / 2 - i % 2 * 40, 1000 * S), 0);
     }
-    b = headroom_find(shared, shared->order[0], hash_bytes(&shared->hash_seed, SLICE("m")),
-                      LEVEL_ORG);
+    b = headroom_find(shared->order[0], hash_bytes(&shared->hash_seed, SLICE("m")), LEVEL_ORG, 0);
     assert_true(bucket_binds(b));
-    b = headroom_find(own, own->order[0], hash_bytes(&own->hash_seed, SLICE("m")), LEVEL_ORG);
+    b = headroom_find(own->order[0], hash_bytes(&own->hash_seed, SLICE("m")), LEVEL_ORG, 0);
     assert_false(bucket_binds(b));
     pool_free(shared);
     pool_free(own);

@@ -1,0 +1,46 @@
+/* The phases of a plan, and how it ends.
+ *
+ * When no key is left there are three ends. What clears up by itself within moments is waited for
+ * (turn.h). What time heals later becomes a 429 with the truth in retry_after_s. The rest is a 503
+ * that asks nobody to come back. An upstream answer that was kept goes first where it tells the
+ * caller more (ending_rank).
+ */
+#ifndef SPAREKEY_POOL_ENDING_H
+#define SPAREKEY_POOL_ENDING_H
+
+#include "pool/outlook.h"
+#include "pool/plan.h"
+
+enum plan_phase { PLAN_CHOOSING, PLAN_IN_FLIGHT, PLAN_DECIDED };
+
+/* The most that Retry-After says. */
+#define RETRY_AFTER_MAX_S 60
+
+/* The one way from phase to phase; an illegal move is a broken invariant. */
+void plan_enter(struct plan *plan, enum plan_phase to);
+
+/* For the messages of broken invariants. */
+const char *plan_phase_name(const struct plan *plan);
+
+/* The usefulness of an upstream answer to a caller whose request could not be served, by
+ * openai-protocol.md §2.5: his own fault tells most, then when to come back, then that the service
+ * is in trouble. What is wrong with one of our keys is none of his business: 0. */
+enum { RANK_NONE, RANK_SERVICE, RANK_RATE, RANK_CALLER };
+int ending_rank(const struct verdict *verdict, const struct evidence *evidence);
+
+/* DECIDED: this is what plan_next answers from now on. */
+void ending_decide(struct plan *plan, enum plan_action action, bool should_not_retry);
+void ending_give_up(struct plan *plan, int status, enum failure failure, bool should_not_retry);
+
+/* The end of trying, for a reason of the plan's own: a bound, the deadline. */
+void ending_stop(struct plan *plan, enum failure failure, bool should_not_retry);
+
+/* The end of keys, with what can be hoped for. */
+void ending_without_keys(struct plan *plan, const struct outlook *outlook, int64_t now_ns);
+
+static inline int64_t plan_sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+#endif

@@ -53,6 +53,10 @@ struct slice secret_bytes(const struct secret *secret);
 /* A salted hash, the same for the same bytes within this process, of no use outside it. */
 uint64_t secret_hash(const struct secret *secret);
 
+/* A number that the owner of the vault keeps beside the secret, 0 at first: loads find a key's
+ * double by it (keys.c). Not guarded: one thread at a time. */
+uint32_t *secret_note(struct secret *secret);
+
 /* Constant-time comparison with what a client presented. */
 bool secret_equals(const struct secret *secret, struct slice presented);
 

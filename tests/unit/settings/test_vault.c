@@ -175,6 +175,54 @@ static void holds_many(void **state)
     free(all);
 }
 
+static struct secret *put_number(struct vault *vault, int number)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "sk-%d", number);
+    return put(vault, text);
+}
+
+/* As a reload does: mostly the same in the same order, some dropped, some new, some elsewhere. */
+static void finds_those_that_stay_among_changes(void **state)
+{
+    enum { COUNT = 3000 };
+    static struct secret *first[COUNT], *again[COUNT];
+
+    for (int i = 0; i < COUNT; i++)
+        first[i] = put_number(*state, i);
+    for (int i = 0; i < COUNT; i += 3)
+        secret_unref(first[i]);
+    for (int i = 0; i < COUNT; i++) {
+        again[i] = put_number(*state, i % 3 ? i : COUNT + i);
+        if (i % 3)
+            assert_ptr_equal(again[i], first[i]);
+    }
+    for (int i = COUNT - 1; i >= 0; i--) {
+        struct secret *backwards = put_number(*state, i % 3 ? i : COUNT + i);
+        assert_ptr_equal(backwards, again[i]);
+        secret_unref(backwards);
+        secret_unref(again[i]);
+        if (i % 3)
+            secret_unref(first[i]);
+    }
+}
+
+static void keeps_a_note(void **state)
+{
+    struct secret *first = put(*state, "0123456789"), *again;
+
+    assert_int_equal(*secret_note(first), 0);
+    *secret_note(first) = 7;
+    again = put(*state, "0123456789");
+    assert_int_equal(*secret_note(again), 7);
+    secret_unref(again);
+    secret_unref(first);
+    again = put(*state, "9876543210"); /* in the same place */
+    assert_int_equal(*secret_note(again), 0);
+    secret_unref(again);
+}
+
 /* Four threads put, compare and drop the same few secrets: a lost reference or a revived secret
  * shows as foreign bytes, or under the sanitizers. */
 static void *churn(void *argument)
@@ -222,6 +270,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(compares, set_up, tear_down),
         cmocka_unit_test_setup_teardown(masks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(holds_many, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(finds_those_that_stay_among_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_a_note, set_up, tear_down),
         cmocka_unit_test_setup_teardown(serves_threads, set_up, tear_down),
     };
 

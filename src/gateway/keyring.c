@@ -28,8 +28,7 @@ struct keyring {
 
 /* ---- entries ----------------------------------------------------------------------------- */
 
-/* The entries of one load and their strings, in two pieces of memory instead of a million. Each
- * entry drops its secret with its own last reference; the memory goes with the last entry. */
+/* The entries of one load, in one piece of memory, and what they share in another. Each entry drops its secret with its own last reference; the memory goes with the last entry. */
 struct key_batch {
     struct garbage garbage;
     bool unseen;   /* no thread that chose a key without the lock can still have found it here */
@@ -52,7 +51,18 @@ void key_entry_unref(struct key_entry *entry)
     if (!entry || __atomic_sub_fetch(&entry->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     secret_unref(entry->secret);
-    batch_unref(entry->batch);
+    batch_unref(entry->traits->batch);
+}
+
+const char *key_entry_mask(const struct key_entry *entry, char out[SECRET_MASK_MAX])
+{
+    secret_mask(secret_bytes(entry->secret), out);
+    return out;
+}
+
+const char *key_entry_name(const struct key_entry *entry, char out[KEY_NAME_MAX])
+{
+    return key_name_text(entry->traits->name, entry->line, out);
 }
 
 static struct key_entry *entry_ref(struct key_entry *entry)
@@ -67,33 +77,39 @@ static bool keep_text(struct key_batch *batch, const char *text, char **ret)
     return !text || *ret;
 }
 
-/* The next entry of the batch; NULL: out of memory, and the batch is to be dropped. */
-static struct key_entry *batch_add(struct key_batch *batch, const struct key_setting *key,
-                                   uint32_t service)
+/* NULL: out of memory, and the batch is to be dropped. */
+static struct entry_traits *keep_traits(struct key_batch *batch, const struct key_traits *from,
+                                        uint32_t service)
 {
-    struct key_entry *entry = &batch->entries[batch->count];
+    struct entry_traits *traits = arena_alloc(&batch->strings, sizeof *traits);
 
-    if (!keep_text(batch, key->name, &entry->name) ||
-        !keep_text(batch, key->organization, &entry->organization) ||
-        !keep_text(batch, key->project, &entry->project) ||
-        !keep_text(batch, key->auth_header, &entry->auth_header))
+    if (!traits || !keep_text(batch, from->name, &traits->name) ||
+        !keep_text(batch, from->organization, &traits->organization) ||
+        !keep_text(batch, from->project, &traits->project) ||
+        !keep_text(batch, from->auth_header, &traits->auth_header))
         return NULL;
-    entry->refs = 1;
-    entry->batch = batch;
-    entry->service = service;
-    entry->secret = secret_ref(key->secret);
-    secret_mask(secret_bytes(key->secret), entry->mask);
-    batch->count++;
+    traits->batch = batch;
+    traits->service = service;
+    return traits;
+}
+
+/* The next entry of the batch. */
+static struct key_entry *batch_add(struct key_batch *batch, const struct key_setting *key,
+                                   const struct entry_traits *traits)
+{
+    struct key_entry *entry = &batch->entries[batch->count++];
+
+    *entry = (struct key_entry){1, key->line, secret_ref(key->secret), traits};
     batch->living++;
     return entry;
 }
 
 static struct key_batch *batch_new(size_t capacity)
 {
-    struct key_batch *batch = calloc(1, sizeof *batch + capacity * sizeof batch->entries[0]);
+    struct key_batch *batch = malloc(sizeof *batch + capacity * sizeof batch->entries[0]);
 
     if (batch)
-        batch->living = 1;
+        *batch = (struct key_batch){.living = 1};
     return batch;
 }
 
@@ -235,32 +251,45 @@ static void free_specs(struct key_spec *specs, size_t count)
     free(specs);
 }
 
+/* One key; `*traits` are those of the key before, kept when this one has the same. */
+static enum status build_spec(struct keyring *ring, const struct settings *settings, size_t index,
+                              struct key_batch *batch, const struct entry_traits **traits,
+                              struct key_spec *spec)
+{
+    const struct key_setting *key = &settings->keys[index];
+    const struct key_traits *from = key->traits;
+
+    if (index == 0 || from != settings->keys[index - 1].traits) {
+        uint32_t service;
+        enum status status =
+            service_index(ring, from->service ? from->service : &settings->upstream, &service);
+        if (status != STATUS_OK)
+            return status;
+        *traits = keep_traits(batch, from, service);
+        if (!*traits)
+            return STATUS_NO_MEMORY;
+    }
+    *spec = (struct key_spec){
+        .identity = hash_mix(secret_hash(key->secret), (*traits)->service),
+        .service = (*traits)->service,
+        .organization = slice_str(from->organization),
+        .project = slice_str(from->project),
+        .cookie = (uint64_t)(uintptr_t)batch_add(batch, key, *traits),
+        .weight = from->weight,
+        .max_in_flight = from->max_in_flight,
+    };
+    return specify_models(from->models, spec) ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
 static enum status build_specs(struct keyring *ring, const struct settings *settings,
                                struct key_batch *batch, struct key_spec *specs)
 {
-    for (size_t i = 0; i < settings->key_count; i++) {
-        const struct key_setting *key = &settings->keys[i];
-        uint32_t service;
-        enum status status =
-            service_index(ring, key->service ? key->service : &settings->upstream, &service);
-        if (status != STATUS_OK)
-            return status;
-        struct key_entry *entry = batch_add(batch, key, service);
-        if (!entry)
-            return STATUS_NO_MEMORY;
-        specs[i] = (struct key_spec){
-            .identity = hash_mix(secret_hash(key->secret), service),
-            .service = service,
-            .organization = slice_str(key->organization),
-            .project = slice_str(key->project),
-            .cookie = (uint64_t)(uintptr_t)entry,
-            .weight = key->weight,
-            .max_in_flight = key->max_in_flight,
-        };
-        if (!specify_models(key->models, &specs[i]))
-            return STATUS_NO_MEMORY;
-    }
-    return STATUS_OK;
+    const struct entry_traits *traits = NULL;
+    enum status status = STATUS_OK;
+
+    for (size_t i = 0; i < settings->key_count && status == STATUS_OK; i++)
+        status = build_spec(ring, settings, i, batch, &traits, &specs[i]);
+    return status;
 }
 
 /* Drops the entries of the load before, once no thread can have found one without the lock: that
@@ -575,8 +604,8 @@ bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct k
     if (found) {
         pool_view(ring->pool, index, now_ns, &ret->view);
         const struct key_entry *entry = (struct key_entry *)(uintptr_t)ret->view.cookie;
-        memcpy(ret->mask, entry->mask, sizeof ret->mask);
-        slice_copy(slice_str(entry->name), ret->name, sizeof ret->name);
+        (void)key_entry_mask(entry, ret->mask);
+        (void)key_entry_name(entry, ret->name);
         size_t len =
             slice_copy(ret->view.organization, ret->organization, sizeof ret->organization);
         ret->view.organization = slice_of(ret->organization, len);

@@ -2,12 +2,38 @@
 #include "settings/loading.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <unistd.h>
+
+/* Bit 7 of each of eight bytes that is not between '!' and '~'. Without their own bit 7, bytes can be
+ * added to without a carry: 0x5f lifts bit 7 from '!' on, 1 does beyond '~'. */
+static uint64_t invisible(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), low = bytes & (ones * 0x7f);
+
+    return (bytes | ~(low + ones * 0x5f) | (low + ones)) & (ones * 0x80);
+}
+
+/* By words: a million keys are 60 to 200 million bytes. */
+static bool all_visible(struct slice value)
+{
+    uint64_t found = 0, word;
+
+    for (; value.len > sizeof word; value = slice_from(value, sizeof word)) {
+        memcpy(&word, value.ptr, sizeof word);
+        found |= invisible(word);
+    }
+    memset(&word, '!', sizeof word);
+    memcpy(&word, value.ptr, value.len);
+    return !(found | invisible(word));
+}
 
 const char *secret_problem(struct slice value)
 {
     if (value.len > SECRET_MAX_BYTES)
         return "it is longer than any key";
+    if (all_visible(value))
+        return NULL;
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
         if (c == ' ' || c == '\t')
@@ -69,6 +95,19 @@ static bool take_line(struct line_reader *r, bool all, struct slice *ret)
     return true;
 }
 
+/* A `#` begins a comment at the start and behind a space. */
+static struct slice without_comment(struct slice text)
+{
+    const char *end = text.ptr + text.len, *sign = text.ptr;
+
+    while (sign < end && (sign = memchr(sign, '#', (size_t)(end - sign)))) {
+        if (sign == text.ptr || sign[-1] == ' ' || sign[-1] == '\t')
+            return slice_of(text.ptr, (size_t)(sign - text.ptr));
+        sign++;
+    }
+    return text;
+}
+
 /* Without byte order mark, comment and the spaces around. */
 static struct slice plain(struct slice text, unsigned line)
 {
@@ -76,13 +115,7 @@ static struct slice plain(struct slice text, unsigned line)
         text = slice_from(text, 3);
     if (text.len && text.ptr[text.len - 1] == '\r')
         text.len--;
-    text = slice_trim(text);
-    for (size_t i = 0; i < text.len; i++) {
-        bool begins = i == 0 || text.ptr[i - 1] == ' ' || text.ptr[i - 1] == '\t';
-        if (text.ptr[i] == '#' && begins)
-            return slice_trim(slice_of(text.ptr, i));
-    }
-    return text;
+    return slice_trim(without_comment(slice_trim(text)));
 }
 
 static void report_long_line(struct loading *l, const struct entry *option, unsigned line)

@@ -78,6 +78,7 @@ static void an_attempt_is_given_what_it_needs(void **state)
 {
     struct fixture *f = *state;
     struct plan plan;
+    char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
     unsigned changes = 0;
 
     fixture_write(f, "sparekey.yaml",
@@ -92,12 +93,12 @@ static void an_attempt_is_given_what_it_needs(void **state)
     struct keyring *ring = ring_from(f, &changes);
     struct key_entry *entry = sent(ring, &plan, S);
     assert_true(opens_with(entry, KEY_A));
-    assert_string_equal(entry->mask, "sk-proj...AAAA");
-    assert_string_equal(entry->name, "first");
-    assert_string_equal(entry->organization, "org-1");
-    assert_string_equal(entry->project, "proj_1");
-    assert_string_equal(entry->auth_header, "api-key");
-    const struct service_url *url = keyring_service(ring, entry->service);
+    assert_string_equal(key_entry_mask(entry, mask), "sk-proj...AAAA");
+    assert_string_equal(key_entry_name(entry, name), "first");
+    assert_string_equal(entry->traits->organization, "org-1");
+    assert_string_equal(entry->traits->project, "proj_1");
+    assert_string_equal(entry->traits->auth_header, "api-key");
+    const struct service_url *url = keyring_service(ring, entry->traits->service);
     assert_string_equal(url->host, "127.0.0.1");
     assert_string_equal(url->path, "/v2");
     assert_int_equal(url->port, 9);
@@ -130,7 +131,7 @@ static void a_service_has_one_index(void **state)
         else
             assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
         struct key_entry *entry = sent(ring, &plan, S);
-        indices[i] = entry->service;
+        indices[i] = entry->traits->service;
         keyring_end(ring, &plan, S);
         key_entry_unref(entry);
         for (int j = 0; j < i; j++)
@@ -189,6 +190,7 @@ static void a_plan_in_flight_keeps_the_key_it_lost(void **state)
 {
     struct fixture *f = *state;
     struct plan plan;
+    char name[KEY_NAME_MAX];
     unsigned changes = 0;
 
     must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, CALM));
@@ -198,7 +200,7 @@ static void a_plan_in_flight_keeps_the_key_it_lost(void **state)
     assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
     assert_int_equal(keyring_count(ring), 1);
     assert_true(opens_with(entry, KEY_A));
-    assert_string_equal(entry->name, "OPENAI_API_KEY");
+    assert_string_equal(key_entry_name(entry, name), "OPENAI_API_KEY");
     served_by(ring, KEY_B, S);
     (void)keyring_hear(ring, &plan, &revoked, &said_401, &no_facts, S);
     keyring_end(ring, &plan, S);

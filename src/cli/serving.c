@@ -78,13 +78,23 @@ int serving_load(struct serving *s, char **arguments, char **environment, char *
     return check(s);
 }
 
+/* The gateway has the keys now. Kept here, too, they would cost memory, and those at the start would
+ * outlive every reload that drops them. */
+static void hand_over_keys(struct serving *s, struct settings *settings)
+{
+    s->key_count = settings->key_count;
+    settings_drop_keys(settings);
+}
+
 int serving_start(struct serving *s)
 {
     struct buffer reason = {0};
     enum status status = gateway_new(s->settings, s->log, &reason, &s->gateway);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        hand_over_keys(s, s->settings);
         status = gateway_start(s->gateway, &reason);
+    }
     if (status != STATUS_OK) {
         if (reason.len)
             print_reason(&reason);
@@ -121,9 +131,10 @@ static void swap_in(struct serving *s, struct settings *settings)
     } else {
         settings_unref(s->settings);
         s->settings = settings_ref(settings);
+        hand_over_keys(s, settings);
         log_set_least(s->log, least_severity(settings));
         warn_of_restart(s, settings);
-        log_line(s->log, LOG_SEVERITY_INFO, "reloaded", "%zu keys", settings->key_count);
+        log_line(s->log, LOG_SEVERITY_INFO, "reloaded", "%zu keys", s->key_count);
     }
     buffer_clear(&reason);
 }

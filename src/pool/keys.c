@@ -134,6 +134,11 @@ struct key *keys_find(const struct keys *keys, uint64_t identity)
     return found ? keys_at(keys, found - 1) : NULL;
 }
 
+void keys_fetch(const struct keys *keys, uint64_t identity)
+{
+    __builtin_prefetch(&keys->index[home_of(keys, identity)], 1);
+}
+
 struct key *keys_take(struct keys *keys, uint64_t identity)
 {
     struct key *key;

@@ -36,6 +36,9 @@ enum status keys_expect(struct keys *keys, size_t count);
 /* NULL when none has this identity. */
 struct key *keys_find(const struct keys *keys, uint64_t identity);
 
+/* Fetches the place of this identity into the cache. */
+void keys_fetch(const struct keys *keys, uint64_t identity);
+
 /* A new key, zeroed but for id and identity, which no other may have. NULL: out of memory. */
 struct key *keys_take(struct keys *keys, uint64_t identity);
 void keys_give_back(struct keys *keys, struct key *key);

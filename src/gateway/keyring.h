@@ -4,8 +4,8 @@
  * name, the service it opens), and makes the pool safe for the workers. A healthy request takes no
  * lock (pool/fast.h); whatever needs a decision takes one short lock.
  *
- * A load builds its entries and specifications aside, holds the lock while the pool is told, and
- * drops the old entries after the last thread that may have had one in hand has looked up.
+ * A load builds its entries and specifications aside, tells the pool in steps, between which those
+ * pass who wait for the lock, and drops the old entries after the last thread that may have had one in hand has looked up.
  *
  * Threads: all functions may be called from any thread; a few of them at most (one reader of the
  * pool is kept for each thread that ever chose a key).

@@ -545,17 +545,51 @@ static struct key_traits *file_traits(struct collection *c)
     return traits;
 }
 
-static enum status key_line(struct loading *l, const struct entry *option, unsigned line,
-                            struct slice text, void *context)
+static struct origin origin_of(const struct collection *c, const struct secret_line *line)
+{
+    return (struct origin){ORIGIN_DEFAULT, line->number, c->settings->keys_file};
+}
+
+/* Copies those that are keys to be used. */
+static size_t usable_lines(struct collection *c, const struct secret_line *lines, size_t count,
+                           struct secret_line *out, struct slice *out_texts)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct origin origin = origin_of(c, &lines[i]);
+        struct slice text = lines[i].text;
+
+        if (!usable(c, &origin, NULL, &text))
+            continue;
+        out[kept] = lines[i];
+        out_texts[kept++] = text;
+    }
+    return kept;
+}
+
+static enum status key_lines(struct loading *l, const struct entry *option,
+                             const struct secret_line *lines, size_t count, void *context)
 {
     struct collection *c = context;
-    struct origin origin = {ORIGIN_DEFAULT, line, c->settings->keys_file};
-    struct key_setting key = {.traits = c->file, .line = line};
+    struct secret_line kept[LINES_AT_ONCE];
+    struct slice texts[LINES_AT_ONCE] = {{0}};
+    struct secret *secrets[LINES_AT_ONCE];
 
-    if (!usable(c, &origin, NULL, &text))
-        return STATUS_OK;
-    enum status status = loading_put_secret(l, option, text, &key.secret);
-    return status == STATUS_OK ? add_key(c, &origin, &key) : status;
+    (void)option;
+    count = usable_lines(c, lines, count, kept, texts);
+    enum status status = vault_put_all(l->vault, texts, count, secrets);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        struct origin origin = origin_of(c, &kept[i]);
+        struct key_setting key = {secrets[i], c->file, kept[i].number};
+        if (status == STATUS_OK)
+            status = add_key(c, &origin, &key);
+        else
+            secret_unref(key.secret);
+    }
+    return status;
 }
 
 static enum status collect_file(struct collection *c)
@@ -565,7 +599,7 @@ static enum status collect_file(struct collection *c)
     if (!c->settings->keys_file || !option)
         return STATUS_OK;
     c->file = file_traits(c);
-    return c->file ? secret_lines(c->l, option, key_line, c) : STATUS_NO_MEMORY;
+    return c->file ? secret_lines(c->l, option, key_lines, c) : STATUS_NO_MEMORY;
 }
 
 enum status keys_collect(struct loading *l)

@@ -60,6 +60,7 @@ struct line_reader {
     unsigned line;
     size_t from, to; /* what is in `bytes` and not taken yet */
     bool skipping;   /* inside a line that did not fit */
+    struct secret_line lines[LINES_AT_ONCE];
     char bytes[LINE_MAX_BYTES];
 };
 
@@ -125,20 +126,32 @@ static void report_long_line(struct loading *l, const struct entry *option, unsi
     report_error(&l->reporter, &origin, NULL, "the line is longer than any key");
 }
 
+/* The next lines that say something, of those that are complete, or of all. */
+static size_t take_lines(struct line_reader *r, bool all)
+{
+    struct slice text;
+    size_t count = 0;
+
+    while (count < LINES_AT_ONCE && take_line(r, all, &text)) {
+        text = plain(text, r->line);
+        if (text.len && !r->skipping)
+            r->lines[count++] = (struct secret_line){r->line, text};
+        r->skipping = false;
+    }
+    return count;
+}
+
 static enum status read_lines(struct loading *l, const struct entry *option, struct line_reader *r,
-                              line_taker *take, void *context)
+                              lines_taker *take, void *context)
 {
     enum status status = STATUS_OK;
-    struct slice text;
     int more = 1;
 
     while (status == STATUS_OK && more > 0) {
         more = fill(r);
-        while (status == STATUS_OK && more >= 0 && take_line(r, more == 0, &text)) {
-            text = plain(text, r->line);
-            if (text.len && !r->skipping)
-                status = take(l, option, r->line, text, context);
-            r->skipping = false;
+        for (size_t count = 1; status == STATUS_OK && more >= 0 && count > 0;) {
+            count = take_lines(r, more == 0);
+            status = count ? take(l, option, r->lines, count, context) : STATUS_OK;
         }
         if (r->to - r->from == sizeof r->bytes) { /* full, and no line in it */
             if (!r->skipping)
@@ -150,7 +163,7 @@ static enum status read_lines(struct loading *l, const struct entry *option, str
     return more < 0 ? STATUS_IO : status;
 }
 
-enum status secret_lines(struct loading *l, const struct entry *option, line_taker *take,
+enum status secret_lines(struct loading *l, const struct entry *option, lines_taker *take,
                          void *context)
 {
     char quoted[REPORT_QUOTE_MAX];
@@ -221,13 +234,17 @@ static enum status take_token(struct loading *l, const struct entry *entry,
     return status == STATUS_OK ? add_token(l, secret) : status;
 }
 
-static enum status token_line(struct loading *l, const struct entry *option, unsigned line,
-                              struct slice text, void *context)
+static enum status token_lines(struct loading *l, const struct entry *option,
+                               const struct secret_line *lines, size_t count, void *context)
 {
-    struct origin origin = {ORIGIN_DEFAULT, line, option->value.ptr};
+    enum status status = STATUS_OK;
 
     (void)context;
-    return take_token(l, option, &origin, text);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        struct origin origin = {ORIGIN_DEFAULT, lines[i].number, option->value.ptr};
+        status = take_token(l, option, &origin, lines[i].text);
+    }
+    return status;
 }
 
 /* Separated by commas, spaces or both. */
@@ -272,7 +289,7 @@ enum status tokens_collect(struct loading *l)
         status = collect_list(l, list);
     }
     if (file && file->value.len && status == STATUS_OK)
-        status = secret_lines(l, file, token_line, NULL);
+        status = secret_lines(l, file, token_lines, NULL);
     if (admin && status == STATUS_OK) {
         l->loaded->origins[OPTION_ADMIN_TOKEN] = admin->origin;
         status = collect_admin(l, admin);

@@ -13,11 +13,10 @@
  * that replaces keys by keys of the same form never grows the vault.
  *
  * The index is a hash table of the secrets with their hashes: linear probing, at most three quarters
- * full. What a million keys cost is mostly waiting for memory, so a search looks at no secret but
- * the one it finds. And a file read again mostly names the same secrets in the same order: what is
- * put is compared first with the secret that lies behind the one put last, which needs no hash.
+ * full. What a million keys cost is mostly waiting for memory; so a search looks at no secret but
+ * the one it finds, and who puts several at once (vault_put_all) waits for all their slots together.
  *
- * Always true: behind the last secret of a region there is room for a header, which is zero; a secret that is in the index has references > 0; the step to 0 is taken only
+ * Always true: a secret that is in the index has references > 0; the step to 0 is taken only
  * under the lock, so that vault_put never revives what is being wiped; regions are unmapped by
  * vault_free alone, so a wiped secret's address can still be looked at (and is, by the test).
  *
@@ -81,8 +80,7 @@ struct vault {
     struct secret *free[SIZE_CLASSES];
     struct slot *slots; /* the index; a power of two of them */
     size_t slot_count, secret_count;
-    struct secret *expected; /* behind the one put last; NULL before the first */
-    atomic_bool unlocked;    /* some region could not be locked */
+    atomic_bool unlocked; /* some region could not be locked */
 };
 
 /* ---- regions ---------------------------------------------------------------------------------- */
@@ -109,7 +107,7 @@ static void *cut(struct vault *vault, size_t bytes)
 {
     struct region *region = vault->regions;
 
-    if (!region || region->bytes - region->used < bytes + sizeof(struct secret)) {
+    if (!region || region->bytes - region->used < bytes) {
         size_t size = region ? region->bytes * 2 : FIRST_REGION_BYTES;
         region = region_map(vault, size < LARGEST_REGION_BYTES ? size : LARGEST_REGION_BYTES);
         if (!region)
@@ -123,17 +121,6 @@ static void *cut(struct vault *vault, size_t bytes)
 static size_t size_class(size_t len)
 {
     return (HEADER_BYTES + len + GRAIN - 1) / GRAIN;
-}
-
-/* What lies behind it in its region: a secret, a wiped one, or zeros. */
-static struct secret *neighbour(struct secret *secret)
-{
-    return (struct secret *)(void *)((char *)secret + size_class(secret->len) * GRAIN);
-}
-
-static bool lives(const struct secret *secret)
-{
-    return atomic_load_explicit(&secret->references, memory_order_relaxed) > 0;
 }
 
 /* A wiped one of the same size, or fresh memory. */
@@ -299,31 +286,57 @@ static struct secret *store(struct vault *vault, uint64_t hash, struct slice byt
     return secret;
 }
 
-/* Under the lock; the reference is the caller's. */
-static struct secret *find_or_store(struct vault *vault, struct slice bytes)
+static bool all_fit(const struct slice *bytes, size_t count)
 {
-    struct secret *secret = vault->expected;
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i].len == 0 || bytes[i].len > SECRET_MAX_BYTES)
+            return false;
+    }
+    return true;
+}
 
-    if (secret && lives(secret) && slice_eq(secret_bytes(secret), bytes))
-        return secret_ref(secret);
-    uint64_t hash = hash_bytes(&vault->seed, bytes);
-    secret = find(vault, hash, bytes)->secret;
+/* Under the lock; the reference is the caller's. */
+static struct secret *find_or_store(struct vault *vault, uint64_t hash, struct slice bytes)
+{
+    struct secret *secret = find(vault, hash, bytes)->secret;
+
     return secret ? secret_ref(secret) : store(vault, hash, bytes);
+}
+
+enum status vault_put_all(struct vault *vault, const struct slice *bytes, size_t count,
+                          struct secret **ret_secrets)
+{
+    uint64_t hashes[VAULT_AT_ONCE];
+    size_t done = 0;
+
+    if (count > VAULT_AT_ONCE || !all_fit(bytes, count))
+        return STATUS_LIMIT;
+    pthread_mutex_lock(&vault->lock);
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = hash_bytes(&vault->seed, bytes[i]);
+        __builtin_prefetch(home_of(vault, hashes[i]), 1);
+    }
+    for (; done < count; done++) {
+        ret_secrets[done] = find_or_store(vault, hashes[done], bytes[done]);
+        if (!ret_secrets[done])
+            break;
+    }
+    pthread_mutex_unlock(&vault->lock);
+    if (done == count)
+        return STATUS_OK;
+    while (done > 0)
+        secret_unref(ret_secrets[--done]);
+    return STATUS_NO_MEMORY;
 }
 
 enum status vault_put(struct vault *vault, struct slice bytes, struct secret **ret_secret)
 {
-    if (bytes.len == 0 || bytes.len > SECRET_MAX_BYTES)
-        return STATUS_LIMIT;
-    pthread_mutex_lock(&vault->lock);
-    struct secret *secret = find_or_store(vault, bytes);
-    if (secret)
-        vault->expected = neighbour(secret);
-    pthread_mutex_unlock(&vault->lock);
-    if (!secret)
-        return STATUS_NO_MEMORY;
-    *ret_secret = secret;
-    return STATUS_OK;
+    struct secret *secret;
+    enum status status = vault_put_all(vault, &bytes, 1, &secret);
+
+    if (status == STATUS_OK)
+        *ret_secret = secret;
+    return status;
 }
 
 /* ---- one secret ------------------------------------------------------------------------------- */

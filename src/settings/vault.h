@@ -42,6 +42,12 @@ bool vault_locked(const struct vault *vault);
 NODISCARD
 enum status vault_put(struct vault *vault, struct slice bytes, struct secret **ret_secret);
 
+/* The same for several, faster: all of them or none. Nothing in `ret_secrets` counts on failure. */
+#define VAULT_AT_ONCE 64
+NODISCARD
+enum status vault_put_all(struct vault *vault, const struct slice *bytes, size_t count,
+                          struct secret **ret_secrets);
+
 struct secret *secret_ref(struct secret *secret);
 
 /* Drops a reference; the last one overwrites the bytes. NULL is allowed. */

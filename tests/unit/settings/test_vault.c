@@ -208,6 +208,29 @@ static void finds_those_that_stay_among_changes(void **state)
     }
 }
 
+static void puts_several_at_once(void **state)
+{
+    struct slice texts[VAULT_AT_ONCE + 1];
+    struct secret *secrets[VAULT_AT_ONCE + 1] = {NULL}, *one = put(*state, "two");
+
+    for (size_t i = 0; i < VAULT_AT_ONCE + 1; i++)
+        texts[i] = SLICE("one");
+    texts[1] = texts[3] = SLICE("two");
+    assert_int_equal(vault_put_all(*state, texts, VAULT_AT_ONCE + 1, secrets), STATUS_LIMIT);
+    assert_int_equal(vault_put_all(*state, texts, 0, secrets), STATUS_OK);
+    assert_int_equal(vault_put_all(*state, texts, VAULT_AT_ONCE, secrets), STATUS_OK);
+    assert_ptr_equal(secrets[1], one);
+    assert_ptr_equal(secrets[3], one);
+    assert_ptr_equal(secrets[2], secrets[0]);
+    assert_true(slice_eq(secret_bytes(secrets[0]), SLICE("one")));
+    for (size_t i = 0; i < VAULT_AT_ONCE; i++)
+        secret_unref(secrets[i]);
+    texts[5] = slice_of("", 0);
+    assert_int_equal(vault_put_all(*state, texts, VAULT_AT_ONCE, secrets), STATUS_LIMIT);
+    assert_true(slice_eq(secret_bytes(one), SLICE("two")));
+    secret_unref(one);
+}
+
 static void keeps_a_note(void **state)
 {
     struct secret *first = put(*state, "0123456789"), *again;
@@ -271,6 +294,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(masks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(holds_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finds_those_that_stay_among_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(puts_several_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keeps_a_note, set_up, tear_down),
         cmocka_unit_test_setup_teardown(serves_threads, set_up, tear_down),
     };

@@ -108,22 +108,21 @@ static size_t slot_of(const struct keys *keys, uint64_t identity)
 enum status keys_expect(struct keys *keys, size_t count)
 {
     size_t size = keys->index_size;
-    uint32_t *old = keys->index, *bigger;
-    size_t old_size = size;
+    uint32_t *bigger;
 
     while (size < count * 2)
         size *= 2;
-    if (size == old_size)
+    if (size == keys->index_size)
         return STATUS_OK;
     bigger = calloc(size, sizeof(*bigger));
     if (!bigger)
         return STATUS_NO_MEMORY;
+    free(keys->index);
     keys->index = bigger;
     keys->index_size = size;
-    for (size_t i = 0; i < old_size; i++)
-        if (old[i])
-            bigger[slot_of(keys, keys_at(keys, old[i] - 1)->identity)] = old[i];
-    free(old);
+    for (key_id id = 0; id < keys->used; id++) /* in the order of memory */
+        if (keys_at(keys, id)->used)
+            bigger[slot_of(keys, keys_at(keys, id)->identity)] = id + 1;
     return STATUS_OK;
 }
 
@@ -149,6 +148,7 @@ struct key *keys_take(struct keys *keys, uint64_t identity)
     if (!key)
         return NULL;
     key->identity = identity;
+    key->used = true;
     keys->index[slot_of(keys, identity)] = key->id + 1;
     keys->live++;
     return key;

@@ -33,9 +33,9 @@ struct stage {
     struct service *service;
     struct owner *org, *project; /* pinned; NULL while unknown, or when nothing is said of them */
     uint32_t was;                /* its position before; POSITION_NONE: it was not in the order */
-    bool fresh;                  /* the key was made by this load */
-    bool moves;                  /* its owners are others than before */
-    bool configured_org, configured_project;
+    bool fresh : 1;              /* the key was made by this load */
+    bool moves : 1;              /* its owners are others than before */
+    bool configured_org : 1, configured_project : 1;
 };
 
 struct pool_load {
@@ -55,7 +55,6 @@ static struct key *key_new(struct pool *pool, const struct key_spec *spec, struc
     if (!key)
         return NULL;
     key->node.kind = NODE_KEY;
-    key->used = true;
     key->service = service;
     key->last_used_ns = -1;
     key->position = POSITION_NONE;

@@ -34,7 +34,7 @@ def change(keys, generation):
     """The primary and a few others become keys that were not there."""
     for i in range(CHANGED):
         at = i * (len(keys) - 1) // (CHANGED - 1)
-        keys[at] = keys[at][:-8] + f"{generation:04d}{i:04d}"
+        keys[at] = keys[at][:-8] + f"{i:04d}{generation:04d}"
 
 
 class Traffic:
@@ -100,7 +100,7 @@ def one_round(bench, upstream, keys, generation):
     sizes = [server.resident_bytes()]
     with Traffic(server.port) as traffic:
         traffic.wait_for(keys[0])
-        change(keys, generation)
+        change(keys, generation)  # in the four characters that a mask ends in
         write_keys(path, keys)
         traffic.slowest_ms = 0.0
         began = time.monotonic()
@@ -120,7 +120,7 @@ def million(bench):
     rows = []
     for length in LENGTHS:
         keys = make_keys(length)
-        rounds = [one_round(bench, upstream, keys, i) for i in range(bench.sizes.million_rounds)]
+        rounds = [one_round(bench, upstream, keys, 1 + i) for i in range(bench.sizes.million_rounds)]
         what = f"10⁶ keys of {length} characters"
 
         def of(field, title, unit):

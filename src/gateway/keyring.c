@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "base/large.h"
 #include "pool/fast.h"
 #include "settings/arena.h"
 
@@ -110,10 +111,10 @@ static struct key_entry *batch_add(struct key_batch *batch, const struct key_set
 
 static struct key_batch *batch_new(size_t capacity)
 {
-    struct key_batch *batch = malloc(sizeof *batch + capacity * sizeof batch->entries[0]);
+    struct key_batch *batch = large_calloc(1, sizeof *batch + capacity * sizeof batch->entries[0]);
 
     if (batch)
-        *batch = (struct key_batch){.living = 1};
+        batch->living = 1;
     return batch;
 }
 

@@ -18,6 +18,7 @@
  */
 #include <stdlib.h>
 
+#include "base/large.h"
 #include "pool/invariant.h"
 #include "pool/state.h"
 
@@ -217,7 +218,7 @@ enum status pool_load_new(const struct pool *pool, size_t count, struct pool_loa
     if (!load)
         return STATUS_NO_MEMORY;
     load->room = count;
-    load->stages = malloc((count + 1) * sizeof(*load->stages));
+    load->stages = large_calloc(count + 1, sizeof(*load->stages));
     load->named = calloc(pool->count / BITS_PER_WORD + 1, sizeof(*load->named));
     load->view = view_new(count);
     if (!load->stages || !load->named || !load->view) {

@@ -33,13 +33,14 @@
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "base/large.h"
 
 enum {
     GRAIN = 8, /* secrets are sized in steps of this */
     FIRST_REGION_BYTES =
         16384, /* a handful of keys fits the smallest usual RLIMIT_MEMLOCK, 64 KiB */
     LARGEST_REGION_BYTES = 1 << 20,
-    FIRST_SLOTS = 256,
+    FIRST_SLOTS = 64,
 };
 
 struct secret {
@@ -181,24 +182,6 @@ static void take_out(struct vault *vault, struct secret *secret)
     }
 }
 
-/* Large pages, where the system has them: a search goes anywhere in 32 MiB. */
-static struct slot *slots_map(size_t count)
-{
-    void *slots = mmap(NULL, count * sizeof(struct slot), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (slots == MAP_FAILED)
-        return NULL;
-    (void)madvise(slots, count * sizeof(struct slot), MADV_HUGEPAGE);
-    return slots;
-}
-
-static void slots_unmap(struct slot *slots, size_t count)
-{
-    if (slots)
-        (void)munmap(slots, count * sizeof(struct slot));
-}
-
 static enum status grow_index(struct vault *vault)
 {
     struct slot *old = vault->slots;
@@ -206,7 +189,7 @@ static enum status grow_index(struct vault *vault)
 
     if (vault->secret_count < old_count / 4 * 3)
         return STATUS_OK;
-    struct slot *slots = slots_map(old_count * 2);
+    struct slot *slots = large_calloc(old_count * 2, sizeof *slots);
     if (!slots)
         return STATUS_NO_MEMORY;
     vault->slots = slots;
@@ -215,7 +198,7 @@ static enum status grow_index(struct vault *vault)
         if (old[i].secret)
             put_in(vault, old[i]);
     }
-    slots_unmap(old, old_count);
+    free(old);
     return STATUS_OK;
 }
 
@@ -228,7 +211,7 @@ enum status vault_new(struct vault **ret_vault)
     if (!vault)
         return STATUS_NO_MEMORY;
     vault->slot_count = FIRST_SLOTS;
-    vault->slots = slots_map(FIRST_SLOTS);
+    vault->slots = large_calloc(FIRST_SLOTS, sizeof *vault->slots);
     if (!vault->slots)
         goto fail_slots;
     /* 16 bytes at once are never cut short (getrandom(2)); it can fail only before the kernel's
@@ -241,7 +224,7 @@ enum status vault_new(struct vault **ret_vault)
     return STATUS_OK;
 
 fail_seed:
-    slots_unmap(vault->slots, vault->slot_count);
+    free(vault->slots);
 fail_slots:
     free(vault);
     return STATUS_NO_MEMORY;
@@ -259,7 +242,7 @@ void vault_free(struct vault *vault)
         (void)munmap(region, bytes);
     }
     pthread_mutex_destroy(&vault->lock);
-    slots_unmap(vault->slots, vault->slot_count);
+    free(vault->slots);
     explicit_bzero(&vault->seed, sizeof vault->seed);
     free(vault);
 }

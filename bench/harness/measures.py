@@ -28,6 +28,7 @@ class Sizes:
         self.rate_rounds, self.rate_requests = (3, 1200) if quick else (15, 2000)
         self.stream_rounds, self.chunks = (3, 60) if quick else (11, 100)
         self.idle_steps = IDLE_STEPS
+        self.million_rounds = 2 if quick else 5
 
 
 class LoadError(Exception):

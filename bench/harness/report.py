@@ -16,6 +16,12 @@ GOALS = (
     ("single_added_p50", "added latency at the median at most that of nginx", REFERENCE),
     ("memory_per_stream", "at most 5 KiB of resident memory per idle stream", 5.0),
     ("ready", "serve ready within 50 ms of exec", 50.0),
+    ("million_ready_56", "a million keys: serve ready within 1 s of exec", 1000.0),
+    ("million_ready_164", "… of 164 characters: ready within 1 s", 1000.0),
+    ("million_reload_56", "a million keys: a new key serves within 1 s of SIGHUP", 1000.0),
+    ("million_reload_164", "… of 164 characters: within 1 s", 1000.0),
+    ("million_bytes_56", "a million keys: under 256 bytes each beyond the secret", 256.0),
+    ("million_bytes_164", "… of 164 characters: under 256 bytes", 256.0),
 )
 
 ENGINE_KEYS, ENGINE_BOUND_NS = 1000, 500.0

@@ -150,10 +150,10 @@ def wait_for_port(name, process, port, log):
 
 
 class Server:
-    """A running server: `name`, `port`, `process`."""
+    """A running server: `name`, `port`, `process`, and the path of its log when that is known."""
 
-    def __init__(self, name, port, process):
-        self.name, self.port, self.process = name, port, process
+    def __init__(self, name, port, process, log_path=None):
+        self.name, self.port, self.process, self.log_path = name, port, process, log_path
 
     def pin(self, cpus):
         processes.pin(self.process.pid, cpus)
@@ -220,11 +220,12 @@ def start_haproxy(directory, upstream, cpus, streaming):
     )
 
 
-def sparekey_environment(upstream, port):
+def sparekey_environment(upstream, port, keys_file):
     """The gateway with its defaults: everything it does for a request stays switched on."""
+    keys = {"SPAREKEY_KEYS_FILE": str(keys_file)} if keys_file else {"OPENAI_API_KEY": BEARER}
     return {
         "PATH": "/usr/bin:/bin",
-        "OPENAI_API_KEY": BEARER,
+        **keys,
         "SPAREKEY_UPSTREAM_URL": f"http://127.0.0.1:{upstream}/v1",
         "SPAREKEY_LISTEN": f"127.0.0.1:{port}",
         "SPAREKEY_WORKERS": "1",
@@ -244,13 +245,22 @@ def wait_for_ready_line(process, log):
     raise StartError(f"sparekey serve was not ready within {READY_PATIENCE_S} s")
 
 
+def wait_for_log(server, text):
+    """Logs are files here, which wake nobody up."""
+    deadline = time.monotonic() + READY_PATIENCE_S
+    while text not in server.log_path.read_text():
+        if time.monotonic() > deadline or server.process.poll() is not None:
+            raise StartError(f"{server.name} has not logged {text}: {server.log_path.read_text()[-500:]}")
+        time.sleep(0.001)
+
+
 def sparekey_binary():
     root = pathlib.Path(__file__).resolve().parents[2]
     return root / os.environ.get("BUILD", "build") / "sparekey"
 
 
-def start_sparekey(directory, upstream, cpus, streaming, under=()):
-    """`under`: a command that runs it, such as a profiler."""
+def start_sparekey(directory, upstream, cpus, streaming, under=(), keys_file=None):
+    """`under`: a command that runs it, such as a profiler. `keys_file`: in place of the one key."""
     del streaming
     directory.mkdir(parents=True)
     port = free_port()
@@ -258,11 +268,11 @@ def start_sparekey(directory, upstream, cpus, streaming, under=()):
     with open(log_path, "wb") as log:
         process = processes.spawn(
             [*under, str(sparekey_binary()), "serve"], cpus, cwd=directory,
-            env=sparekey_environment(upstream, port),
+            env=sparekey_environment(upstream, port, keys_file),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
         )
     wait_for_ready_line(process, lambda: log_path.read_text()[-500:])
-    return Server("sparekey", port, process)
+    return Server("sparekey", port, process, log_path)
 
 
 PROXIES = {"sparekey": start_sparekey, "nginx": start_nginx_proxy, "haproxy": start_haproxy}

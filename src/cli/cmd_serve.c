@@ -68,7 +68,7 @@ static void announce(const struct serving *s)
     (void)printf("sparekey: ready at %s\n", url);
     (void)fflush(stdout);
     log_line(s->log, LOG_SEVERITY_INFO, "ready", "%zu keys, upstream %s, listening at %s",
-             s->settings->key_count, s->settings->upstream.text, url);
+             s->key_count, s->settings->upstream.text, url);
 }
 
 int cmd_serve(char **arguments)

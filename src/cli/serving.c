@@ -1,5 +1,6 @@
 #include "cli/serving.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,10 +57,21 @@ static int check(struct serving *s)
     return EXIT_OK;
 }
 
+/* What is larger goes back to the system when it is freed. Left alone, malloc takes the first large
+ * array that is freed for a habit and keeps the room of the next ones: what a reload of a million
+ * keys needs for half a second would stay for good. */
+static void give_back_large_arrays(void)
+{
+    enum { LARGE_BYTES = 4 << 20 };
+
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+}
+
 int serving_load(struct serving *s, char **arguments, char **environment, char ***ret_rest)
 {
     memset(s, 0, sizeof *s);
     process_limits_take(&s->limits_before);
+    give_back_large_arrays();
     s->sources = (struct settings_sources){
         .arguments = arguments,
         .environment = environment,
@@ -78,13 +90,23 @@ int serving_load(struct serving *s, char **arguments, char **environment, char *
     return check(s);
 }
 
+/* The gateway has the keys now. Kept here, too, they would cost memory, and those at the start would
+ * outlive every reload that drops them. */
+static void hand_over_keys(struct serving *s, struct settings *settings)
+{
+    s->key_count = settings->key_count;
+    settings_drop_keys(settings);
+}
+
 int serving_start(struct serving *s)
 {
     struct buffer reason = {0};
     enum status status = gateway_new(s->settings, s->log, &reason, &s->gateway);
 
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        hand_over_keys(s, s->settings);
         status = gateway_start(s->gateway, &reason);
+    }
     if (status != STATUS_OK) {
         if (reason.len)
             print_reason(&reason);
@@ -121,9 +143,10 @@ static void swap_in(struct serving *s, struct settings *settings)
     } else {
         settings_unref(s->settings);
         s->settings = settings_ref(settings);
+        hand_over_keys(s, settings);
         log_set_least(s->log, least_severity(settings));
         warn_of_restart(s, settings);
-        log_line(s->log, LOG_SEVERITY_INFO, "reloaded", "%zu keys", settings->key_count);
+        log_line(s->log, LOG_SEVERITY_INFO, "reloaded", "%zu keys", s->key_count);
     }
     buffer_clear(&reason);
 }

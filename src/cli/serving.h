@@ -13,8 +13,9 @@ extern "C" {
 
 struct serving {
     struct vault *vault;
-    struct settings *settings; /* in force */
+    struct settings *settings; /* in force; the keys are in the gateway's hands alone */
     struct settings *started;  /* at the start: what only a restart changes is still theirs */
+    size_t key_count;          /* in force */
     struct log *log;
     struct gateway *gateway;
     struct settings_sources sources;

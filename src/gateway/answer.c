@@ -29,10 +29,11 @@ static void put_trail(struct text *t, const struct plan *plan)
 static enum status add_own_fields(struct exchange *x, struct buffer *fields, bool no_retry)
 {
     struct text t = text_into(fields, EXCHANGE_FIELDS_MAX);
+    char mask[SECRET_MASK_MAX];
 
     if (x->key) {
         text_put(&t, SLICE("x-sparekey-key: "));
-        text_put_str(&t, x->key->mask);
+        text_put_str(&t, key_entry_mask(x->key, mask));
         text_put(&t, SLICE("\r\n"));
     }
     text_put(&t, SLICE("x-sparekey-attempts: "));

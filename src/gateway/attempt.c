@@ -36,7 +36,7 @@ static enum status write_head(struct exchange *x, const struct service_url *url)
     text_put(&t, SLICE(" "));
     text_put_str(&t, url->path);
     text_put(&t, buffer_slice(&ws->suffix));
-    credential_put_head(&t, url, x->key);
+    credential_put_head(&t, url, x->key->traits);
     return t.status;
 }
 
@@ -82,8 +82,8 @@ void attempt_send(struct exchange *x, struct key_entry *entry)
     x->key = entry;
     x->phase = PHASE_AWAITING;
 
-    struct upstream *upstream = worker_upstream(x->worker, entry->service);
-    const struct service_url *url = keyring_service(exchange_ring(x), entry->service);
+    struct upstream *upstream = worker_upstream(x->worker, entry->traits->service);
+    const struct service_url *url = keyring_service(exchange_ring(x), entry->traits->service);
     x->call.sent = x->call.answered = false;
     start_timer(x, INT64_MAX);
     if (!upstream || arrange_parts(x, url) != STATUS_OK ||
@@ -110,12 +110,14 @@ static void keep_answer(struct exchange *x)
 static void log_failure(const struct exchange *x, const struct verdict *verdict,
                         const struct evidence *evidence)
 {
+    char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
     bool lasting = verdict->probe != PROBE_TIME || verdict->scope == SCOPE_EGRESS;
 
     log_line(x->worker->shared->log, lasting ? LOG_SEVERITY_WARN : LOG_SEVERITY_DEBUG,
-             "attempt_failed", "key %s (%s): %s, scope %s, status %d%s%s%s%s", x->key->mask,
-             x->key->name, failure_name(verdict->failure), scope_name(verdict->scope),
-             evidence->status, *evidence->code ? ", code " : "", evidence->code,
+             "attempt_failed", "key %s (%s): %s, scope %s, status %d%s%s%s%s",
+             key_entry_mask(x->key, mask), key_entry_name(x->key, name),
+             failure_name(verdict->failure), scope_name(verdict->scope), evidence->status,
+             *evidence->code ? ", code " : "", evidence->code,
              *evidence->request_id ? ", request " : "", evidence->request_id);
 }
 

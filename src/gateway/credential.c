@@ -24,7 +24,8 @@ static void put_line(struct text *t, struct slice name, const char *value)
     text_put(t, SLICE("\r\n"));
 }
 
-void credential_put_head(struct text *t, const struct service_url *url, const struct key_entry *key)
+void credential_put_head(struct text *t, const struct service_url *url,
+                         const struct entry_traits *key)
 {
     text_put(t, SLICE(" HTTP/1.1\r\n"));
     put_host(t, url);

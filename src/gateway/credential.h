@@ -14,7 +14,7 @@ extern "C" {
  * to where the secret itself belongs: the secret goes from the vault to the socket and is never
  * part of a buffer. What follows it begins with the end of that line. */
 void credential_put_head(struct text *t, const struct service_url *url,
-                         const struct key_entry *key);
+                         const struct entry_traits *key);
 
 #ifdef __cplusplus
 }

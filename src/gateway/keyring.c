@@ -7,12 +7,17 @@
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "base/large.h"
 #include "pool/fast.h"
 #include "settings/arena.h"
+
+/* Keys that a load tells the pool about while it holds the lock: under a millisecond. */
+#define KEYS_AT_ONCE 4096
 
 struct keyring {
     pthread_mutex_t lock;
     pthread_mutex_t loading; /* one load at a time; taken before `lock` */
+    uint32_t came, passed;   /* who had to wait for `lock`, who of them got it; only by builtins */
     pthread_key_t reader;    /* the calling thread's struct pool_reader, which goes with the pool */
     bool has_reader_key;
     struct pool *pool;
@@ -28,8 +33,7 @@ struct keyring {
 
 /* ---- entries ----------------------------------------------------------------------------- */
 
-/* The entries of one load and their strings, in two pieces of memory instead of a million. Each
- * entry drops its secret with its own last reference; the memory goes with the last entry. */
+/* The entries of one load, in one piece of memory, and what they share in another. Each entry drops its secret with its own last reference; the memory goes with the last entry. */
 struct key_batch {
     struct garbage garbage;
     bool unseen;   /* no thread that chose a key without the lock can still have found it here */
@@ -52,7 +56,18 @@ void key_entry_unref(struct key_entry *entry)
     if (!entry || __atomic_sub_fetch(&entry->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     secret_unref(entry->secret);
-    batch_unref(entry->batch);
+    batch_unref(entry->traits->batch);
+}
+
+const char *key_entry_mask(const struct key_entry *entry, char out[SECRET_MASK_MAX])
+{
+    secret_mask(secret_bytes(entry->secret), out);
+    return out;
+}
+
+const char *key_entry_name(const struct key_entry *entry, char out[KEY_NAME_MAX])
+{
+    return key_name_text(entry->traits->name, entry->line, out);
 }
 
 static struct key_entry *entry_ref(struct key_entry *entry)
@@ -67,30 +82,36 @@ static bool keep_text(struct key_batch *batch, const char *text, char **ret)
     return !text || *ret;
 }
 
-/* The next entry of the batch; NULL: out of memory, and the batch is to be dropped. */
-static struct key_entry *batch_add(struct key_batch *batch, const struct key_setting *key,
-                                   uint32_t service)
+/* NULL: out of memory, and the batch is to be dropped. */
+static struct entry_traits *keep_traits(struct key_batch *batch, const struct key_traits *from,
+                                        uint32_t service)
 {
-    struct key_entry *entry = &batch->entries[batch->count];
+    struct entry_traits *traits = arena_alloc(&batch->strings, sizeof *traits);
 
-    if (!keep_text(batch, key->name, &entry->name) ||
-        !keep_text(batch, key->organization, &entry->organization) ||
-        !keep_text(batch, key->project, &entry->project) ||
-        !keep_text(batch, key->auth_header, &entry->auth_header))
+    if (!traits || !keep_text(batch, from->name, &traits->name) ||
+        !keep_text(batch, from->organization, &traits->organization) ||
+        !keep_text(batch, from->project, &traits->project) ||
+        !keep_text(batch, from->auth_header, &traits->auth_header))
         return NULL;
-    entry->refs = 1;
-    entry->batch = batch;
-    entry->service = service;
-    entry->secret = secret_ref(key->secret);
-    secret_mask(secret_bytes(key->secret), entry->mask);
-    batch->count++;
+    traits->batch = batch;
+    traits->service = service;
+    return traits;
+}
+
+/* The next entry of the batch. */
+static struct key_entry *batch_add(struct key_batch *batch, const struct key_setting *key,
+                                   const struct entry_traits *traits)
+{
+    struct key_entry *entry = &batch->entries[batch->count++];
+
+    *entry = (struct key_entry){1, key->line, secret_ref(key->secret), traits};
     batch->living++;
     return entry;
 }
 
 static struct key_batch *batch_new(size_t capacity)
 {
-    struct key_batch *batch = calloc(1, sizeof *batch + capacity * sizeof batch->entries[0]);
+    struct key_batch *batch = large_calloc(1, sizeof *batch + capacity * sizeof batch->entries[0]);
 
     if (batch)
         batch->living = 1;
@@ -176,7 +197,11 @@ const struct service_url *keyring_service(const struct keyring *ring, uint32_t s
 
 static int64_t lock(struct keyring *ring, int64_t now_ns)
 {
-    pthread_mutex_lock(&ring->lock);
+    if (pthread_mutex_trylock(&ring->lock) != 0) {
+        __atomic_add_fetch(&ring->came, 1, __ATOMIC_RELAXED);
+        pthread_mutex_lock(&ring->lock);
+        __atomic_add_fetch(&ring->passed, 1, __ATOMIC_RELAXED);
+    }
     if (now_ns > ring->latest_ns)
         ring->latest_ns = now_ns;
     return ring->latest_ns;
@@ -209,8 +234,18 @@ static void options_from(const struct settings *settings, struct pool_options *o
     options->probe_interval_ns = settings->health_interval_ms * 1000000;
 }
 
+/* A load in progress. */
+struct ring_load {
+    const struct settings *settings;
+    struct key_batch *batch;
+    const struct entry_traits *traits; /* of the entry made last */
+    struct pool_load *pool_load;
+    struct arena models;                 /* of the specifications */
+    struct key_spec specs[KEYS_AT_ONCE]; /* of the entries made last */
+};
+
 /* The models a key is restricted to, as the pool wants them. False: out of memory. */
-static bool specify_models(char **models, struct key_spec *spec)
+static bool specify_models(struct arena *arena, char **models, struct key_spec *spec)
 {
     size_t count = 0;
 
@@ -218,7 +253,7 @@ static bool specify_models(char **models, struct key_spec *spec)
         count++;
     if (count == 0)
         return true;
-    struct slice *names = calloc(count, sizeof *names);
+    struct slice *names = arena_alloc(arena, count * sizeof *names);
     if (!names)
         return false;
     for (size_t i = 0; i < count; i++)
@@ -228,39 +263,57 @@ static bool specify_models(char **models, struct key_spec *spec)
     return true;
 }
 
-static void free_specs(struct key_spec *specs, size_t count)
+/* Neighbours that share their traits go on doing so. */
+static enum status next_traits(struct keyring *ring, struct ring_load *load)
 {
-    for (size_t i = 0; specs && i < count; i++)
-        free((void *)(uintptr_t)specs[i].models);
-    free(specs);
+    const struct settings *settings = load->settings;
+    size_t next = load->batch->count;
+    const struct key_traits *from = settings->keys[next].traits;
+    uint32_t service;
+
+    if (next > 0 && from == settings->keys[next - 1].traits)
+        return STATUS_OK;
+    enum status status =
+        service_index(ring, from->service ? from->service : &settings->upstream, &service);
+    if (status != STATUS_OK)
+        return status;
+    load->traits = keep_traits(load->batch, from, service);
+    return load->traits ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-static enum status build_specs(struct keyring *ring, const struct settings *settings,
-                               struct key_batch *batch, struct key_spec *specs)
+static enum status next_spec(struct keyring *ring, struct ring_load *load, struct key_spec *spec)
 {
-    for (size_t i = 0; i < settings->key_count; i++) {
-        const struct key_setting *key = &settings->keys[i];
-        uint32_t service;
-        enum status status =
-            service_index(ring, key->service ? key->service : &settings->upstream, &service);
-        if (status != STATUS_OK)
-            return status;
-        struct key_entry *entry = batch_add(batch, key, service);
-        if (!entry)
-            return STATUS_NO_MEMORY;
-        specs[i] = (struct key_spec){
-            .identity = hash_mix(secret_hash(key->secret), service),
-            .service = service,
-            .organization = slice_str(key->organization),
-            .project = slice_str(key->project),
-            .cookie = (uint64_t)(uintptr_t)entry,
-            .weight = key->weight,
-            .max_in_flight = key->max_in_flight,
-        };
-        if (!specify_models(key->models, &specs[i]))
-            return STATUS_NO_MEMORY;
-    }
-    return STATUS_OK;
+    const struct key_setting *key = &load->settings->keys[load->batch->count];
+    const struct key_traits *from = key->traits;
+    enum status status = next_traits(ring, load);
+
+    if (status != STATUS_OK)
+        return status;
+    *spec = (struct key_spec){
+        .identity = hash_mix(secret_hash(key->secret), load->traits->service),
+        .service = load->traits->service,
+        .organization = slice_str(from->organization),
+        .project = slice_str(from->project),
+        .cookie = (uint64_t)(uintptr_t)batch_add(load->batch, key, load->traits),
+        .weight = from->weight,
+        .max_in_flight = from->max_in_flight,
+    };
+    return specify_models(&load->models, from->models, spec) ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+/* Entries and specifications of the next keys; `*ret_count` is 0 at the end. */
+static enum status specify(struct keyring *ring, struct ring_load *load, size_t *ret_count)
+{
+    size_t count = load->settings->key_count - load->batch->count;
+    enum status status = STATUS_OK;
+
+    if (count > KEYS_AT_ONCE)
+        count = KEYS_AT_ONCE;
+    arena_clear(&load->models);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = next_spec(ring, load, &load->specs[i]);
+    *ret_count = count;
+    return status;
 }
 
 /* Drops the entries of the load before, once no thread can have found one without the lock: that
@@ -280,38 +333,94 @@ static void retire(struct keyring *ring, struct key_batch *batch)
     batch_drop(batch);
 }
 
-/* The only part of a load that requests may have to wait for. */
-static enum status tell_pool(struct keyring *ring, struct key_batch *batch,
-                             const struct key_spec *specs, const struct pool_options *options,
-                             int64_t now_ns)
+/* Between two steps of a load: lets those pass who wait for the lock by now. Who unlocks and locks
+ * again is faster than any thread that has to wake up first. */
+static void let_pass(struct keyring *ring)
 {
-    now_ns = lock(ring, now_ns);
-    enum status status = pool_load(ring->pool, specs, batch->count, now_ns);
-    if (status == STATUS_OK) {
+    uint32_t came = __atomic_load_n(&ring->came, __ATOMIC_RELAXED);
+
+    while ((int32_t)(came - __atomic_load_n(&ring->passed, __ATOMIC_RELAXED)) > 0)
+        sched_yield();
+}
+
+static enum status stage_all(struct keyring *ring, struct ring_load *load, int64_t now_ns)
+{
+    size_t count;
+    enum status status = specify(ring, load, &count);
+
+    while (status == STATUS_OK && count > 0) {
+        lock(ring, now_ns);
+        status = pool_load_stage(ring->pool, load->pool_load, load->specs, count);
+        unlock(ring);
+        let_pass(ring);
+        if (status == STATUS_OK)
+            status = specify(ring, load, &count);
+    }
+    return status;
+}
+
+/* The keys and the options change together; on failure neither does. */
+static enum status commit(struct keyring *ring, struct pool_load *load,
+                          const struct pool_options *options, int64_t now_ns)
+{
+    lock(ring, now_ns);
+    enum status status = pool_load_commit(ring->pool, load);
+    if (status == STATUS_OK)
         pool_configure(ring->pool, options);
-        if (ring->batch) {
+    unlock(ring); /* new keys are what the waiting wait for */
+    return status;
+}
+
+static void settle_all(struct keyring *ring, struct pool_load *load, int64_t now_ns)
+{
+    for (bool done = false; !done; let_pass(ring)) {
+        lock(ring, now_ns);
+        done = pool_load_settle(ring->pool, load, KEYS_AT_ONCE);
+        if (done && ring->batch) {
             ring->batch->garbage.release = mark_unseen;
             pool_defer(ring->pool, &ring->batch->garbage);
         }
+        unlock(ring);
     }
-    unlock(ring); /* new keys are what the waiting wait for */
+}
+
+/* Told in steps, so that no request waits noticeably. */
+static enum status tell_pool(struct keyring *ring, struct ring_load *load, int64_t now_ns)
+{
+    struct pool_options options;
+    enum status status = pool_load_new(ring->pool, load->settings->key_count, &load->pool_load);
+
+    if (status != STATUS_OK)
+        return status;
+    options_from(load->settings, &options);
+    status = stage_all(ring, load, now_ns);
+    if (status == STATUS_OK)
+        status = commit(ring, load->pool_load, &options, now_ns);
+    if (status == STATUS_OK) {
+        settle_all(ring, load->pool_load, now_ns);
+        pool_load_free(load->pool_load);
+    } else {
+        lock(ring, now_ns);
+        pool_load_abandon(ring->pool, load->pool_load);
+        unlock(ring);
+    }
     return status;
 }
 
 enum status keyring_load(struct keyring *ring, const struct settings *settings, int64_t now_ns)
 {
-    size_t count = settings->key_count;
-    struct key_batch *batch = batch_new(count);
-    struct key_spec *specs = calloc(count + 1, sizeof *specs);
-    enum status status = batch && specs ? STATUS_OK : STATUS_NO_MEMORY;
-    struct pool_options options;
+    struct ring_load *load = malloc(sizeof *load);
+    struct key_batch *batch = batch_new(settings->key_count);
+    enum status status = STATUS_NO_MEMORY;
 
-    options_from(settings, &options);
     pthread_mutex_lock(&ring->loading);
-    if (status == STATUS_OK)
-        status = build_specs(ring, settings, batch, specs);
-    if (status == STATUS_OK)
-        status = tell_pool(ring, batch, specs, &options, now_ns);
+    if (load && batch) {
+        load->settings = settings;
+        load->batch = batch;
+        load->models = (struct arena){0};
+        status = tell_pool(ring, load, now_ns);
+        arena_clear(&load->models);
+    }
     if (status == STATUS_OK) {
         retire(ring, ring->batch);
         ring->batch = batch;
@@ -319,7 +428,7 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
         batch_drop(batch);
     }
     pthread_mutex_unlock(&ring->loading);
-    free_specs(specs, count);
+    free(load);
     return status;
 }
 
@@ -565,8 +674,8 @@ bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct k
     if (found) {
         pool_view(ring->pool, index, now_ns, &ret->view);
         const struct key_entry *entry = (struct key_entry *)(uintptr_t)ret->view.cookie;
-        memcpy(ret->mask, entry->mask, sizeof ret->mask);
-        slice_copy(slice_str(entry->name), ret->name, sizeof ret->name);
+        (void)key_entry_mask(entry, ret->mask);
+        (void)key_entry_name(entry, ret->name);
         size_t len =
             slice_copy(ret->view.organization, ret->organization, sizeof ret->organization);
         ret->view.organization = slice_of(ret->organization, len);

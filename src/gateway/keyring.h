@@ -4,8 +4,8 @@
  * name, the service it opens), and makes the pool safe for the workers. A healthy request takes no
  * lock (pool/fast.h); whatever needs a decision takes one short lock.
  *
- * A load builds its entries and specifications aside, holds the lock while the pool is told, and
- * drops the old entries after the last thread that may have had one in hand has looked up.
+ * A load builds its entries and specifications aside, tells the pool in steps, between which those
+ * pass who wait for the lock, and drops the old entries after the last thread that may have had one in hand has looked up.
  *
  * Threads: all functions may be called from any thread; a few of them at most (one reader of the
  * pool is kept for each thread that ever chose a key).
@@ -23,20 +23,31 @@
 extern "C" {
 #endif
 
-/* What is needed to use a key. Immutable, reference-counted: an attempt in flight keeps the entry
- * of a key that a reload has dropped. */
-struct key_entry {
-    uint32_t refs;           /* only through __atomic builtins */
-    uint32_t service;        /* index into keyring_service */
-    struct key_batch *batch; /* whose memory this is: all entries of one load */
-    struct secret *secret;
-    char mask[SECRET_MASK_MAX];   /* "sk-proj...N0IA" */
-    char *name;                   /* "OPENAI_API_KEY_FALLBACK_1" */
+/* What a key is besides its secret; neighbours that were configured together share it. */
+struct entry_traits {
+    struct key_batch *batch;      /* whose memory this is: all entries of one load */
+    uint32_t service;             /* index into keyring_service */
+    char *name;                   /* "OPENAI_API_KEY_FALLBACK_1", "keys.txt" */
     char *organization, *project; /* configured, sent as headers; NULL = none */
     char *auth_header;            /* NULL = "Authorization: Bearer" */
 };
 
+/* What is needed to use a key. Immutable, reference-counted: an attempt in flight keeps the entry
+ * of a key that a reload has dropped. */
+struct key_entry {
+    uint32_t refs; /* only through __atomic builtins */
+    uint32_t line; /* part of the name (key_name_text) */
+    struct secret *secret;
+    const struct entry_traits *traits;
+};
+
 void key_entry_unref(struct key_entry *entry); /* NULL is allowed */
+
+/* "sk-proj...N0IA" */
+const char *key_entry_mask(const struct key_entry *entry, char out[SECRET_MASK_MAX]);
+
+/* "OPENAI_API_KEY_FALLBACK_1", "keys.txt:17" */
+const char *key_entry_name(const struct key_entry *entry, char out[KEY_NAME_MAX]);
 
 struct keyring;
 
@@ -94,7 +105,7 @@ struct key_status {
     struct key_view view; /* its slices point into the fields below */
     char organization[96], project[96];
     char mask[SECRET_MASK_MAX];
-    char name[96];
+    char name[KEY_NAME_MAX];
 };
 bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct key_status *ret);
 

@@ -76,13 +76,14 @@ static void judge(struct probing *p, enum transport transport)
     };
     struct verdict verdict;
     struct evidence evidence;
+    char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
 
     echo_mask_error(secret, p->body.data, p->body.len);
     verdict_of(&answer, &verdict, &evidence);
     echo_mask_evidence(secret, &evidence);
     keyring_probe_hear(ring_of(p), p->key, &verdict, &evidence, now_of(p));
     log_line(p->prober->worker->shared->log, LOG_SEVERITY_INFO, "probed", "key %s (%s): %s",
-             p->entry->mask, p->entry->name,
+             key_entry_mask(p->entry, mask), key_entry_name(p->entry, name),
              verdict.reaction == REACT_SUCCESS ? "accepted again" : failure_name(verdict.failure));
     release(p);
 }
@@ -131,7 +132,7 @@ static enum status write_request(struct probing *p, const struct service_url *ur
     text_put(&head, SLICE("GET "));
     text_put_str(&head, url->path);
     text_put(&head, SLICE("/models"));
-    credential_put_head(&head, url, p->entry);
+    credential_put_head(&head, url, p->entry->traits);
     text_put(&tail, SLICE("\r\nuser-agent: sparekey/" SPAREKEY_VERSION "\r\n"));
     text_put(&tail, SLICE("accept: application/json\r\naccept-encoding: identity\r\n"));
     text_put(&tail, SLICE("\r\n"));
@@ -140,10 +141,11 @@ static enum status write_request(struct probing *p, const struct service_url *ur
 
 static enum status send_probe(struct probing *p)
 {
-    struct upstream *upstream = worker_upstream(p->prober->worker, p->entry->service);
+    struct upstream *upstream = worker_upstream(p->prober->worker, p->entry->traits->service);
     struct slice secret = secret_bytes(p->entry->secret);
 
-    if (!upstream || write_request(p, keyring_service(ring_of(p), p->entry->service)) != STATUS_OK)
+    if (!upstream ||
+        write_request(p, keyring_service(ring_of(p), p->entry->traits->service)) != STATUS_OK)
         return STATUS_NO_MEMORY;
     p->call.parts[0] = (struct iovec){p->head.data, p->head.len};
     p->call.parts[1] = (struct iovec){(void *)(uintptr_t)secret.ptr, secret.len};

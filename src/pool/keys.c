@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/large.h"
 
 #define INDEX_FIRST 64
 
@@ -18,43 +19,61 @@ enum status keys_init(struct keys *keys, uint64_t seed)
 
 /* ---- slabs ------------------------------------------------------------------------------- */
 
-/* Slabs begin at a cache line; the address to be freed stands before it. */
-static struct key *slab_new(void)
+/* Slabs are allocated one by one, and when there are many, many together. */
+static size_t slabs_in_block(size_t first)
 {
-    char *block = calloc(SLAB_KEYS + 2, sizeof(struct key));
+    return first < SLABS_TOGETHER ? 1 : SLABS_TOGETHER;
+}
+
+/* They begin at a cache line; the address to be freed stands before them. */
+static struct key *block_new(size_t slabs)
+{
+    char *block = large_calloc(slabs * SLAB_KEYS + 2, sizeof(struct key));
     uintptr_t from = ((uintptr_t)block / sizeof(struct key) + 2) * sizeof(struct key);
-    char *slab;
+    char *first;
 
     if (!block)
         return NULL;
-    slab = block + (from - (uintptr_t)block);
-    memcpy(slab - sizeof block, &block, sizeof block);
-    return (struct key *)(void *)slab;
+    first = block + (from - (uintptr_t)block);
+    memcpy(first - sizeof block, &block, sizeof block);
+    return (struct key *)(void *)first;
 }
 
-static void slab_free(struct key *slab)
+static void block_free(struct key *first)
 {
     char *block;
 
-    memcpy(&block, (char *)slab - sizeof block, sizeof block);
+    memcpy(&block, (char *)first - sizeof block, sizeof block);
     free(block);
 }
 
-static bool add_slab(struct keys *keys)
+static bool make_room(struct keys *keys, size_t count)
 {
-    size_t capacity = keys->slab_capacity ? keys->slab_capacity * 2 : 1;
+    size_t capacity = keys->slab_capacity ? keys->slab_capacity : 1;
 
-    if (keys->slab_count == keys->slab_capacity) {
-        struct key **bigger = realloc(keys->slabs, capacity * sizeof(struct key *));
-        if (!bigger)
-            return false;
-        keys->slabs = bigger;
-        keys->slab_capacity = capacity;
-    }
-    keys->slabs[keys->slab_count] = slab_new();
-    if (!keys->slabs[keys->slab_count])
+    while (capacity < keys->slab_count + count)
+        capacity *= 2;
+    if (capacity == keys->slab_capacity)
+        return true;
+    struct key **bigger = realloc(keys->slabs, capacity * sizeof(struct key *));
+    if (!bigger)
         return false;
-    keys->slab_count++;
+    keys->slabs = bigger;
+    keys->slab_capacity = capacity;
+    return true;
+}
+
+static bool add_slabs(struct keys *keys)
+{
+    size_t count = slabs_in_block(keys->slab_count);
+
+    if (!make_room(keys, count))
+        return false;
+    struct key *first = block_new(count);
+    if (!first)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        keys->slabs[keys->slab_count++] = first + i * SLAB_KEYS;
     return true;
 }
 
@@ -70,7 +89,7 @@ static struct key *take_place(struct keys *keys)
         memset(key, 0, sizeof(*key));
     } else {
         if (keys->used >= KEY_NONE - SLAB_KEYS ||
-            (keys->used == keys->slab_count * SLAB_KEYS && !add_slab(keys)))
+            (keys->used == keys->slab_count * SLAB_KEYS && !add_slabs(keys)))
             return NULL;
         id = keys->used++;
         key = keys_at(keys, id);
@@ -81,8 +100,8 @@ static struct key *take_place(struct keys *keys)
 
 void keys_fini(struct keys *keys)
 {
-    for (size_t i = 0; i < keys->slab_count; i++)
-        slab_free(keys->slabs[i]);
+    for (size_t i = 0; i < keys->slab_count; i += slabs_in_block(i))
+        block_free(keys->slabs[i]);
     free(keys->slabs);
     free(keys->index);
     *keys = (struct keys){0};
@@ -108,22 +127,21 @@ static size_t slot_of(const struct keys *keys, uint64_t identity)
 enum status keys_expect(struct keys *keys, size_t count)
 {
     size_t size = keys->index_size;
-    uint32_t *old = keys->index, *bigger;
-    size_t old_size = size;
+    uint32_t *bigger;
 
     while (size < count * 2)
         size *= 2;
-    if (size == old_size)
+    if (size == keys->index_size)
         return STATUS_OK;
-    bigger = calloc(size, sizeof(*bigger));
+    bigger = large_calloc(size, sizeof(*bigger));
     if (!bigger)
         return STATUS_NO_MEMORY;
+    free(keys->index);
     keys->index = bigger;
     keys->index_size = size;
-    for (size_t i = 0; i < old_size; i++)
-        if (old[i])
-            bigger[slot_of(keys, keys_at(keys, old[i] - 1)->identity)] = old[i];
-    free(old);
+    for (key_id id = 0; id < keys->used; id++) /* in the order of memory */
+        if (keys_at(keys, id)->used)
+            bigger[slot_of(keys, keys_at(keys, id)->identity)] = id + 1;
     return STATUS_OK;
 }
 
@@ -132,6 +150,11 @@ struct key *keys_find(const struct keys *keys, uint64_t identity)
     uint32_t found = keys->index[slot_of(keys, identity)];
 
     return found ? keys_at(keys, found - 1) : NULL;
+}
+
+void keys_fetch(const struct keys *keys, uint64_t identity)
+{
+    __builtin_prefetch(&keys->index[home_of(keys, identity)], 1);
 }
 
 struct key *keys_take(struct keys *keys, uint64_t identity)
@@ -144,6 +167,7 @@ struct key *keys_take(struct keys *keys, uint64_t identity)
     if (!key)
         return NULL;
     key->identity = identity;
+    key->used = true;
     keys->index[slot_of(keys, identity)] = key->id + 1;
     keys->live++;
     return key;

@@ -5,14 +5,15 @@
  *
  * A slab stays until the pool goes, so a key's address is its own for as long as it lives and the
  * memory behind a stale id is still a key's. A million keys are 128 MB of slabs, 8 MB of index and
- * two thousand allocations.
+ * a hundred allocations.
  */
 #ifndef SPAREKEY_POOL_KEYS_H
 #define SPAREKEY_POOL_KEYS_H
 
 #include "pool/tree.h"
 
-#define SLAB_KEYS 512 /* 64 KB: below the size from which malloc asks the kernel for each block */
+#define SLAB_KEYS      512 /* 64 KB: below the size from which malloc asks the kernel for each block */
+#define SLABS_TOGETHER 64 /* 4 MB, which may be large pages */
 
 struct keys {
     struct key **slabs;
@@ -35,6 +36,9 @@ enum status keys_expect(struct keys *keys, size_t count);
 
 /* NULL when none has this identity. */
 struct key *keys_find(const struct keys *keys, uint64_t identity);
+
+/* Fetches the place of this identity into the cache. */
+void keys_fetch(const struct keys *keys, uint64_t identity);
 
 /* A new key, zeroed but for id and identity, which no other may have. NULL: out of memory. */
 struct key *keys_take(struct keys *keys, uint64_t identity);

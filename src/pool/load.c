@@ -1,36 +1,51 @@
 /* Loading and reloading keys: everything that can fail happens before anything changes.
  *
+ *     staging ──▶ commit ──▶ settling
+ *     in steps    at once    in steps          between the steps other calls come and go
+ *
  * Staging finds or makes, for every specification, its key and its owners (pinned). If memory runs
- * out, what staging made is unmade. Committing only relinks, so it cannot fail.
+ * out, what staging made is unmade. Committing swaps the order: it writes where keys have moved to
+ * and looks at no other key that stays. Settling tells those what their specification says, one by
+ * one; until then each goes by the one before.
  *
  * A key that is no longer named is retired: out of the order at once, and gone, id and all, when
  * its last attempt and trail let go of it and no thread can be about to choose it (readers.h).
  * Named again before that, it comes back with its state.
  *
  * Cost: linear. A reload of mostly the same keys in mostly the same order hardly uses the index of
- * identities: what is expected next is the key behind the one found last.
+ * identities: what is expected next is the key behind the one found last. Of a million keys, the
+ * commit of a reload takes a few milliseconds, the rest is as fine as its steps.
  */
 #include <stdlib.h>
 
+#include "base/large.h"
 #include "pool/invariant.h"
 #include "pool/state.h"
 
+/* Retired keys looked at in one call: half a millisecond at most. */
+#define SWEEP_AT_ONCE 4096
+
+/* How far ahead of its turn the place of an identity is fetched into the cache. */
+#define STAGE_AHEAD 8
+
 struct stage {
     struct key *key;
-    const struct key_spec *spec;
+    uint64_t cookie;
     struct service *service;
-    struct owner *org, *project; /* pinned; NULL while unknown */
-    bool fresh;                  /* the key was made by this load */
-    bool stays;                  /* its owners are what they were */
+    struct owner *org, *project; /* pinned; NULL while unknown, or when nothing is said of them */
+    uint32_t was;                /* its position before; POSITION_NONE: it was not in the order */
+    bool fresh : 1;              /* the key was made by this load */
+    bool moves : 1;              /* its owners are others than before */
+    bool configured_org : 1, configured_project : 1;
 };
 
-struct staging {
-    struct stage *stages;
-    size_t count;
+struct pool_load {
+    struct stage *stages; /* in the new order */
+    size_t room, count, settled;
     size_t expected; /* the position of the key that may well be named next */
-    size_t kept;     /* loaded before, and named again */
+    size_t kept;     /* keys of the order before that are named again */
+    uint64_t *named; /* bits: their positions there */
     struct view *view;
-    struct key **retired; /* room for all that are retired after this load */
     struct rules rules;
 };
 
@@ -41,7 +56,6 @@ static struct key *key_new(struct pool *pool, const struct key_spec *spec, struc
     if (!key)
         return NULL;
     key->node.kind = NODE_KEY;
-    key->used = true;
     key->service = service;
     key->last_used_ns = -1;
     key->position = POSITION_NONE;
@@ -64,30 +78,33 @@ void key_ref(struct key *key)
  * order may be about to hold one; so nothing happens before he has left. */
 static void sweep(struct pool *pool)
 {
-    size_t left = 0;
-
     if (!readers_gone(&pool->readers, pool->retired_era))
         return;
-    for (size_t i = 0; i < pool->retired_count; i++) {
-        struct key *key = pool->retired[i];
+    if (!pool->sweeping) {
+        TALLY_SET(&pool->stragglers, false); /* before looking: who lets go now says so again */
+        pool->swept = 0;
+    }
+    for (size_t i = 0; i < SWEEP_AT_ONCE && pool->swept < pool->retired_count; i++) {
+        struct key *key = pool->retired[pool->swept];
+        bool back = key->position != POSITION_NONE;
 
-        if (key->position != POSITION_NONE)
-            continue; /* it came back */
-        if (key_references(key) > 0)
-            pool->retired[left++] = key;
-        else
+        if (!back && (key->staged || key_references(key) > 0)) {
+            pool->swept++;
+            continue;
+        }
+        pool->retired[pool->swept] = pool->retired[--pool->retired_count];
+        if (!back)
             key_free(pool, key);
     }
-    pool->retired_count = left;
-    TALLY_SET(&pool->stragglers, false);
+    pool->sweeping = pool->swept < pool->retired_count;
 }
 
 void pool_collect(struct pool *pool)
 {
-    if (TALLY(&pool->stragglers))
+    if (TALLY(&pool->stragglers) || pool->sweeping)
         sweep(pool);
     readers_collect(&pool->readers);
-    TALLY_SET(&pool->pending, pool->readers.oldest || TALLY(&pool->stragglers));
+    TALLY_SET(&pool->pending, pool->readers.oldest || TALLY(&pool->stragglers) || pool->sweeping);
 }
 
 void key_unref(struct pool *pool, struct key *key)
@@ -105,16 +122,30 @@ void pool_straggle(struct pool *pool)
     TALLY_SET(&pool->pending, true);
 }
 
+/* ---- staging ----------------------------------------------------------------------------- */
+
 /* A configured owner wins over a learned one, which stays where the settings are silent. */
 static struct slice owner_wanted(struct slice configured, const struct owner *known)
 {
     return configured.len ? configured : owner_name(known);
 }
 
-static enum status stage_key(struct pool *pool, struct stage *stage)
+static enum status stage_owners(struct pool *pool, struct stage *stage, const struct key_spec *spec)
 {
-    const struct key_spec *spec = stage->spec;
-    enum status status;
+    if (spec->organization.len == 0 && spec->project.len == 0)
+        return STATUS_OK;
+    enum status status =
+        tree_owners(pool, stage->service, owner_wanted(spec->organization, stage->key->org),
+                    owner_wanted(spec->project, stage->key->project), &stage->org, &stage->project);
+    stage->moves = stage->org != stage->key->org || stage->project != stage->key->project;
+    return status;
+}
+
+static enum status stage_key(struct pool *pool, struct pool_load *load, struct stage *stage,
+                             const struct key_spec *spec)
+{
+    /* At most as many ids as there are now and keys still to come. */
+    size_t ids = pool->keys.used + load->room - load->count + 1;
 
     stage->service = tree_service(pool, spec->service);
     if (!stage->service)
@@ -126,54 +157,101 @@ static enum status stage_key(struct pool *pool, struct stage *stage)
         stage->fresh = true;
     }
     stage->key->staged = true;
-    status =
-        tree_owners(pool, stage->service, owner_wanted(spec->organization, stage->key->org),
-                    owner_wanted(spec->project, stage->key->project), &stage->org, &stage->project);
-    stage->stays = stage->org == stage->key->org && stage->project == stage->key->project;
+    enum status status = stage_owners(pool, stage, spec);
+    if (status == STATUS_OK)
+        status = rules_add(&load->rules, stage->key->id, ids, spec, &pool->hash_seed);
     return status;
 }
 
 /* The key with this identity: most likely the one expected. */
-static struct key *find_key(const struct pool *pool, struct staging *staging, uint64_t identity)
+static struct key *find_key(const struct pool *pool, struct pool_load *load, uint64_t identity)
 {
     struct key *key = NULL;
 
-    if (staging->expected < pool->count)
-        key = pool->order[staging->expected];
+    if (load->expected < pool->count)
+        key = pool->order[load->expected];
     if (!key || key->identity != identity)
         key = keys_find(&pool->keys, identity);
     if (key && key->position != POSITION_NONE)
-        staging->expected = (size_t)key->position + 1;
+        load->expected = (size_t)key->position + 1;
     return key;
 }
 
-static enum status stage_all(struct pool *pool, struct staging *staging,
-                             const struct key_spec *specs, size_t count)
+static enum status stage_next(struct pool *pool, struct pool_load *load,
+                              const struct key_spec *spec)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct stage *stage = &staging->stages[staging->count];
-        enum status status;
+    struct key *key = find_key(pool, load, spec->identity);
+    struct stage *stage = &load->stages[load->count];
 
-        *stage =
-            (struct stage){.key = find_key(pool, staging, specs[i].identity), .spec = &specs[i]};
-        if (stage->key && stage->key->staged)
-            continue; /* named twice */
-        staging->count++;
-        staging->kept += stage->key && stage->key->position != POSITION_NONE;
-        status = stage_key(pool, stage);
-        if (status != STATUS_OK)
-            return status;
+    if (key && key->staged)
+        return STATUS_OK; /* named twice */
+    *stage = (struct stage){
+        .key = key,
+        .cookie = spec->cookie,
+        .was = key ? key->position : POSITION_NONE,
+        .configured_org = spec->organization.len > 0,
+        .configured_project = spec->project.len > 0,
+    };
+    load->count++;
+    if (stage->was != POSITION_NONE) {
+        load->named[stage->was / BITS_PER_WORD] |= UINT64_C(1) << (stage->was % BITS_PER_WORD);
+        load->kept++;
     }
+    enum status status = stage_key(pool, load, stage, spec);
+    if (status == STATUS_OK)
+        load->view->order[load->count - 1] = stage->key;
+    return status;
+}
+
+/* On a first load nothing is as expected, and every key would wait for its place in the index. */
+static void fetch_ahead(const struct pool *pool, const struct pool_load *load,
+                        const struct key_spec *specs, size_t count)
+{
+    if (count > STAGE_AHEAD && load->expected >= pool->count)
+        keys_fetch(&pool->keys, specs[STAGE_AHEAD].identity);
+}
+
+enum status pool_load_new(const struct pool *pool, size_t count, struct pool_load **ret_load)
+{
+    struct pool_load *load = calloc(1, sizeof(*load));
+
+    if (!load)
+        return STATUS_NO_MEMORY;
+    load->room = count;
+    load->stages = large_calloc(count + 1, sizeof(*load->stages));
+    load->named = calloc(pool->count / BITS_PER_WORD + 1, sizeof(*load->named));
+    load->view = view_new(count);
+    if (!load->stages || !load->named || !load->view) {
+        pool_load_free(load);
+        return STATUS_NO_MEMORY;
+    }
+    *ret_load = load;
     return STATUS_OK;
 }
 
-static enum status stage_rules(struct pool *pool, struct staging *staging)
+void pool_load_free(struct pool_load *load)
 {
-    enum status status = STATUS_OK;
+    if (!load)
+        return;
+    view_free(load->view);
+    rules_fini(&load->rules);
+    free(load->named);
+    free(load->stages);
+    free(load);
+}
 
-    for (size_t i = 0; i < staging->count && status == STATUS_OK; i++)
-        status = rules_add(&staging->rules, staging->stages[i].key->id, pool->keys.used,
-                           staging->stages[i].spec, &pool->hash_seed);
+enum status pool_load_stage(struct pool *pool, struct pool_load *load, const struct key_spec *specs,
+                            size_t count)
+{
+    enum status status = keys_expect(&pool->keys, load->room);
+
+    INVARIANT(!pool->load || pool->load == load, "two loads at once");
+    pool->load = load;
+
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        fetch_ahead(pool, load, &specs[i], count - i);
+        status = stage_next(pool, load, &specs[i]);
+    }
     return status;
 }
 
@@ -183,10 +261,10 @@ static void unpin(struct pool *pool, struct stage *stage)
     tree_unpin(pool, stage->org);
 }
 
-static void unstage(struct pool *pool, struct staging *staging)
+void pool_load_abandon(struct pool *pool, struct pool_load *load)
 {
-    for (size_t i = 0; i < staging->count; i++) {
-        struct stage *stage = &staging->stages[i];
+    for (size_t i = 0; i < load->count; i++) {
+        struct stage *stage = &load->stages[i];
 
         unpin(pool, stage);
         if (stage->key)
@@ -194,20 +272,20 @@ static void unstage(struct pool *pool, struct staging *staging)
         if (stage->fresh)
             key_free(pool, stage->key);
     }
+    pool->load = NULL;
+    if (pool->retired_count)
+        pool_straggle(pool); /* some may have been spared for this load */
+    pool_load_free(load);
 }
 
-/* Room for those retired before and those retired now. */
-static enum status make_retired(struct pool *pool, struct staging *staging)
+/* ---- commit ------------------------------------------------------------------------------ */
+
+static bool is_named(const struct pool_load *load, size_t position)
 {
-    size_t count = pool->retired_count + pool->count - staging->kept;
-
-    if (count == 0)
-        return STATUS_OK;
-    staging->retired = malloc(count * sizeof(struct key *));
-    return staging->retired ? STATUS_OK : STATUS_NO_MEMORY;
+    return load->named[position / BITS_PER_WORD] >> (position % BITS_PER_WORD) & 1;
 }
 
-static void retire_unnamed(struct pool *pool, struct staging *staging)
+static void retire_unnamed(struct pool *pool, struct pool_load *load, struct key **retired)
 {
     size_t left = 0;
 
@@ -215,41 +293,21 @@ static void retire_unnamed(struct pool *pool, struct staging *staging)
         struct key *key = pool->retired[i];
 
         if (key->position == POSITION_NONE && !key->staged) /* else it is back */
-            staging->retired[left++] = key;
+            retired[left++] = key;
     }
     for (size_t i = 0; i < pool->count; i++) {
         struct key *key = pool->order[i];
 
-        if (key->staged)
+        if (is_named(load, i))
             continue;
         key->position = POSITION_NONE;
         __atomic_fetch_or(&key->holds, KEY_RETIRED, __ATOMIC_SEQ_CST);
-        staging->retired[left++] = key;
+        retired[left++] = key;
     }
     free(pool->retired);
-    pool->retired = staging->retired;
+    pool->retired = retired;
     pool->retired_count = left;
-}
-
-static void install(struct pool *pool, struct staging *staging)
-{
-    struct view *view = staging->view;
-
-    view->count = staging->count;
-    rules_fini(&pool->rules);
-    pool->rules = staging->rules;
-    for (size_t i = 0; i < staging->count; i++) {
-        struct key *key = staging->stages[i].key;
-
-        view->order[i] = key;
-        key->position = (uint32_t)i;
-        if (TALLY(&key->holds) & KEY_RETIRED)
-            __atomic_fetch_and(&key->holds, ~(uint64_t)KEY_RETIRED, __ATOMIC_SEQ_CST);
-    }
-    pool->view = view;
-    pool->order = view->order;
-    pool->count = view->count;
-    pool->next_lane = 0;
+    pool->sweeping = false;
 }
 
 /* A key with new owners goes to them. One that stays is left alone: when a sibling's settings
@@ -258,7 +316,7 @@ static void settle_owners(struct pool *pool, struct stage *stage)
 {
     struct key *key = stage->key;
 
-    if (stage->stays)
+    if (!stage->moves)
         return;
     if (key->project && !key->org && stage->org &&
         slice_eq(owner_name(key->project), owner_name(stage->project)))
@@ -271,14 +329,55 @@ static void settle_key(struct pool *pool, struct stage *stage)
     struct key *key = stage->key;
 
     key->staged = false;
-    POST(&key->cookie, stage->spec->cookie);
-    key->configured_org = stage->spec->organization.len > 0;
-    key->configured_project = stage->spec->project.len > 0;
+    POST(&key->cookie, stage->cookie);
+    key->configured_org = stage->configured_org;
+    key->configured_project = stage->configured_project;
     POST(&key->service, stage->service);
     POST(&key->ruled, rules_of(&pool->rules, key->id) != NULL);
     settle_owners(pool, stage);
-    tree_refresh_key(pool, key);
     unpin(pool, stage);
+}
+
+/* One that was not in the order: fresh, or back. */
+static void enter(struct pool *pool, struct stage *stage)
+{
+    if (TALLY(&stage->key->holds) & KEY_RETIRED)
+        __atomic_fetch_and(&stage->key->holds, ~(uint64_t)KEY_RETIRED, __ATOMIC_SEQ_CST);
+    settle_key(pool, stage);
+    tree_refresh_key(pool, stage->key);
+}
+
+/* When all have their places: owners who move refresh their members. */
+static void enter_all(struct pool *pool, struct pool_load *load)
+{
+    for (size_t i = 0; i < load->count && load->kept < load->count; i++)
+        if (load->stages[i].was == POSITION_NONE)
+            enter(pool, &load->stages[i]);
+}
+
+/* `ready` of a key that stays is what it was. */
+static void install(struct pool *pool, struct pool_load *load)
+{
+    const struct bits *ready = &pool->view->ready;
+    struct view *view = load->view;
+
+    view->count = load->count;
+    rules_fini(&pool->rules);
+    pool->rules = load->rules;
+    pool->view = view;
+    pool->order = view->order;
+    pool->count = view->count;
+    pool->next_lane = 0;
+    for (size_t i = 0; i < load->count; i++) {
+        struct stage *stage = &load->stages[i];
+
+        if (stage->was != i)
+            stage->key->position = (uint32_t)i;
+        if (stage->was != POSITION_NONE && bits_has(ready, stage->was))
+            bits_add(&view->ready, i);
+    }
+    load->view = NULL;
+    load->rules = (struct rules){0};
 }
 
 /* Without the lock, the old view serves until the new one is whole. */
@@ -292,45 +391,56 @@ static void publish(struct pool *pool, struct view *old)
     pool_collect(pool);
 }
 
-static void commit(struct pool *pool, struct staging *staging)
+enum status pool_load_commit(struct pool *pool, struct pool_load *load)
 {
+    size_t retired_count = pool->retired_count + pool->count - load->kept;
+    struct key **retired = malloc((retired_count + 1) * sizeof(struct key *));
     struct view *old = pool->view;
 
-    retire_unnamed(pool, staging);
-    install(pool, staging);
-    for (size_t i = 0; i < staging->count; i++)
-        settle_key(pool, &staging->stages[i]);
+    if (!retired)
+        return STATUS_NO_MEMORY;
+    retire_unnamed(pool, load, retired);
+    install(pool, load);
+    enter_all(pool, load);
     publish(pool, old);
+    return STATUS_OK;
 }
 
-static enum status staging_init(struct staging *staging, size_t count)
+/* ---- settling ---------------------------------------------------------------------------- */
+
+bool pool_load_settle(struct pool *pool, struct pool_load *load, size_t most)
 {
-    staging->stages = malloc((count + 1) * sizeof(*staging->stages));
-    staging->view = view_new(count);
-    return staging->stages && staging->view ? STATUS_OK : STATUS_NO_MEMORY;
+    for (size_t i = 0; i < most && load->settled < load->count; i++) {
+        struct stage *stage = &load->stages[load->settled++];
+        if (stage->was != POSITION_NONE)
+            settle_key(pool, stage);
+    }
+    pool_collect(pool);
+    if (load->settled < load->count)
+        return false;
+    pool->load = NULL;
+    return !pool->sweeping;
 }
+
+/* ---- all at once ------------------------------------------------------------------------- */
 
 enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t count, int64_t now_ns)
 {
-    struct staging staging = {0};
-    enum status status = staging_init(&staging, count);
+    struct pool_load *load;
+    enum status status = pool_load_new(pool, count, &load);
 
     (void)now_ns;
+    if (status != STATUS_OK)
+        return status;
+    status = pool_load_stage(pool, load, specs, count);
     if (status == STATUS_OK)
-        status = keys_expect(&pool->keys, count);
-    if (status == STATUS_OK)
-        status = stage_all(pool, &staging, specs, count);
-    if (status == STATUS_OK)
-        status = stage_rules(pool, &staging);
-    if (status == STATUS_OK)
-        status = make_retired(pool, &staging);
-    if (status == STATUS_OK) {
-        commit(pool, &staging);
-    } else {
-        unstage(pool, &staging);
-        view_free(staging.view);
-        rules_fini(&staging.rules);
+        status = pool_load_commit(pool, load);
+    if (status != STATUS_OK) {
+        pool_load_abandon(pool, load);
+        return status;
     }
-    free(staging.stages);
-    return status;
+    while (!pool_load_settle(pool, load, SIZE_MAX))
+        ;
+    pool_load_free(load);
+    return STATUS_OK;
 }

@@ -122,6 +122,40 @@ NODISCARD
 enum status pool_load(struct pool *pool, const struct key_spec *specs, size_t count,
                       int64_t now_ns);
 
+/* The same in steps, for a caller whose lock others wait for: other calls may come between any two
+ * of these. One load at a time.
+ *
+ *     pool_load_new ─▶ pool_load_stage … ─▶ pool_load_commit ─▶ pool_load_settle … ─▶ pool_load_free
+ *                             └──── failure: pool_load_abandon ────┘
+ *
+ * Until the commit the old keys are chosen, after it the new ones. A key that stays has its old
+ * cookie, owners and rules until it is settled: what the old cookies lead to must live until
+ * pool_load_settle has said true, and from then as long as pool_defer tells. */
+struct pool_load;
+
+/* Of `count` keys at most. Without the caller's lock. STATUS_NO_MEMORY. */
+NODISCARD
+enum status pool_load_new(const struct pool *pool, size_t count, struct pool_load **ret_load);
+
+/* Finds or makes the next `count` keys. STATUS_NO_MEMORY. */
+NODISCARD
+enum status pool_load_stage(struct pool *pool, struct pool_load *load, const struct key_spec *specs,
+                            size_t count);
+
+/* STATUS_NO_MEMORY, and the pool is as before. */
+NODISCARD
+enum status pool_load_commit(struct pool *pool, struct pool_load *load);
+
+/* Settles the next `most` keys that stay; true when all are. */
+NODISCARD
+bool pool_load_settle(struct pool *pool, struct pool_load *load, size_t most);
+
+/* Unmakes and frees a load that was not committed. */
+void pool_load_abandon(struct pool *pool, struct pool_load *load);
+
+/* Without the caller's lock: frees one that is settled. */
+void pool_load_free(struct pool_load *load);
+
 /* Changes strategy and switches of a running pool; seed is ignored. */
 void pool_configure(struct pool *pool, const struct pool_options *options);
 

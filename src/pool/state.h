@@ -78,13 +78,16 @@ struct pool {
     struct key **order; /* of the view */
     size_t count;
     struct view *view;
-    struct view *posted_view; /* what is seen without the lock */
-    size_t cursor;            /* position where the next rotation begins */
-    unsigned next_lane;       /* the one to be replaced */
+    struct view *posted_view;     /* what is seen without the lock */
+    const struct pool_load *load; /* in progress: its keys are staged */
+    size_t cursor;                /* position where the next rotation begins */
+    unsigned next_lane;           /* the one to be replaced */
 
     struct key **retired; /* not freed yet: still referenced, or in a reader's hands */
     size_t retired_count;
     uint64_t retired_era; /* of the last retirement */
+    bool sweeping;        /* not all have been looked at yet, … */
+    size_t swept;         /* … these have, and are still held */
     bool stragglers;      /* some of them may be free to go */
 
     struct readers readers;

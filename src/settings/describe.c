@@ -66,7 +66,7 @@ static size_t count_named(const struct settings *settings, enum option_id id)
     size_t count = 0;
 
     for (size_t i = 0; i < settings->key_count; i++)
-        count += option_find(slice_str(settings->keys[i].name), false) == (int)id;
+        count += option_find(slice_str(settings->keys[i].traits->name), false) == (int)id;
     return count;
 }
 
@@ -104,23 +104,25 @@ static void describe_option(struct writer *w, const struct loaded *loaded, enum 
 
 static void describe_key(struct writer *w, size_t number, const struct key_setting *key)
 {
-    char mask[SECRET_MASK_MAX];
+    const struct key_traits *traits = key->traits;
+    char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
 
-    put(w, "%4zu  %-28s %-16s %s", number, key->name, mask_of(key->secret, mask), key->source);
-    if (key->service)
-        put(w, "  base_url=%s", key->service->text);
-    if (key->organization)
-        put(w, "  organization=%s", key->organization);
-    if (key->project)
-        put(w, "  project=%s", key->project);
-    if (key->auth_header)
-        put(w, "  auth_header=%s", key->auth_header);
-    if (key->weight != 1)
-        put(w, "  weight=%u", key->weight);
-    if (key->max_in_flight)
-        put(w, "  max_in_flight=%u", key->max_in_flight);
-    for (size_t i = 0; key->models && key->models[i]; i++)
-        put(w, "%s%s", i ? "," : "  models=", key->models[i]);
+    put(w, "%4zu  %-28s %-16s %s", number, key_name_text(traits->name, key->line, name),
+        mask_of(key->secret, mask), traits->source);
+    if (traits->service)
+        put(w, "  base_url=%s", traits->service->text);
+    if (traits->organization)
+        put(w, "  organization=%s", traits->organization);
+    if (traits->project)
+        put(w, "  project=%s", traits->project);
+    if (traits->auth_header)
+        put(w, "  auth_header=%s", traits->auth_header);
+    if (traits->weight != 1)
+        put(w, "  weight=%u", traits->weight);
+    if (traits->max_in_flight)
+        put(w, "  max_in_flight=%u", traits->max_in_flight);
+    for (size_t i = 0; traits->models && traits->models[i]; i++)
+        put(w, "%s%s", i ? "," : "  models=", traits->models[i]);
     put(w, "\n");
 }
 

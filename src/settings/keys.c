@@ -3,7 +3,9 @@
  * A key is its secret and its service: the same secret at two base URLs is two keys, the same
  * secret twice at one is a mistake that would make one limit look like two, so the second is
  * dropped with a warning. The vault gives equal secrets one address, so equality is a comparison
- * of pointers, and the set of keys seen is a hash table of indexes: a million keys stay linear.
+ * of pointers; and beside each secret it keeps a note, which here is the number of the last key
+ * that has it. A note may be left from an earlier load: the key of that number tells, as it has
+ * another secret then. So finding a double takes a look at what was just read anyway.
  *
  * A YAML entry whose key_env names a variable that is a key already adds its attributes to that
  * key instead of being its duplicate.
@@ -18,15 +20,15 @@
 enum {
     WEIGHT_MAX = 1000000,
     IN_FLIGHT_MAX = 1000000,
-    FIRST_SLOTS = 64,
 };
 
 /* One collection in progress. */
 struct collection {
     struct loading *l;
     struct settings *settings;
-    uint32_t *slots; /* index of a key + 1, 0 = free; by hash of the secret, linear probing */
-    size_t slot_count;
+    uint32_t *same; /* of each key: the number of the one before it with its secret, 0 = none */
+    size_t same_capacity;
+    struct key_traits *file; /* of the keys file's keys */
     /* Those besides the default upstream, the one asked for last in front: neighbours mostly share
      * theirs. */
     struct service_url *services[SETTINGS_SERVICES_MAX];
@@ -40,69 +42,68 @@ static bool same_service(const struct service_url *a, const struct service_url *
     return a == b || (a && b && strcmp(a->text, b->text) == 0);
 }
 
-static uint32_t *slot_of(const struct collection *c, const struct key_setting *key)
+/* The number (from 1) of the last key that has this secret, 0 = none. */
+static uint32_t last_with(const struct collection *c, struct secret *secret)
 {
-    size_t mask = c->slot_count - 1;
+    uint32_t number = *secret_note(secret);
+    bool ours = number && number <= c->settings->key_count &&
+                c->settings->keys[number - 1].secret == secret;
 
-    for (size_t i = (size_t)secret_hash(key->secret) & mask;; i = (i + 1) & mask) {
-        if (c->slots[i] == 0)
-            return &c->slots[i];
-        const struct key_setting *other = &c->settings->keys[c->slots[i] - 1];
-        if (other->secret == key->secret && same_service(other->service, key->service))
-            return &c->slots[i];
-    }
+    return ours ? number : 0;
 }
 
-/* At most half full, so that probing stays short. */
-static enum status make_slots(struct collection *c)
+static const struct key_setting *find_same(const struct collection *c,
+                                           const struct key_setting *key)
 {
-    if ((c->settings->key_count + 1) * 2 <= c->slot_count)
-        return STATUS_OK;
-    size_t count = c->slot_count ? c->slot_count * 2 : FIRST_SLOTS;
-    uint32_t *slots = calloc(count, sizeof *slots);
-    if (!slots)
-        return STATUS_NO_MEMORY;
-    free(c->slots);
-    c->slots = slots;
-    c->slot_count = count;
-    for (size_t i = 0; i < c->settings->key_count; i++)
-        *slot_of(c, &c->settings->keys[i]) = (uint32_t)i + 1;
+    for (uint32_t n = last_with(c, key->secret); n; n = c->same[n - 1]) {
+        const struct key_setting *other = &c->settings->keys[n - 1];
+        if (same_service(other->traits->service, key->traits->service))
+            return other;
+    }
+    return NULL;
+}
+
+static enum status append(struct collection *c, const struct key_setting *key)
+{
+    struct settings *settings = c->settings;
+    size_t count = settings->key_count;
+
+    if (count >= KEY_NONE - 1)
+        return STATUS_LIMIT;
+    enum status status = array_grow(&c->same, &c->same_capacity, count, sizeof *c->same);
+    if (status == STATUS_OK)
+        status = array_grow(&settings->keys, &c->l->loaded->key_capacity, count, sizeof *key);
+    if (status != STATUS_OK)
+        return status;
+    c->same[count] = last_with(c, key->secret);
+    settings->keys[count] = *key;
+    *secret_note(key->secret) = (uint32_t)++settings->key_count;
     return STATUS_OK;
 }
 
 static void warn_duplicate(struct collection *c, const struct origin *origin,
                            const struct key_setting *key, const struct key_setting *first)
 {
-    char mask[SECRET_MASK_MAX];
+    char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX], first_name[KEY_NAME_MAX];
 
     secret_mask(secret_bytes(key->secret), mask);
-    report_warning(&c->l->reporter, origin, key->name, "the same key as %s (%s); dropped",
-                   first->name, mask);
+    report_warning(&c->l->reporter, origin, key_name_text(key->traits->name, key->line, name),
+                   "the same key as %s (%s); dropped",
+                   key_name_text(first->traits->name, first->line, first_name), mask);
 }
 
 /* Takes over the reference to the secret, also on failure. */
 static enum status add_key(struct collection *c, const struct origin *origin,
-                           struct key_setting *key)
+                           const struct key_setting *key)
 {
-    struct settings *settings = c->settings;
+    const struct key_setting *first = find_same(c, key);
 
-    enum status status = settings->key_count < KEY_NONE - 1 ? make_slots(c) : STATUS_LIMIT;
-    if (status == STATUS_OK)
-        status = array_grow(&settings->keys, &c->l->loaded->key_capacity, settings->key_count,
-                            sizeof *key);
-    if (status != STATUS_OK) {
+    if (first)
+        warn_duplicate(c, origin, key, first);
+    enum status status = first ? STATUS_OK : append(c, key);
+    if (first || status != STATUS_OK)
         secret_unref(key->secret);
-        return status;
-    }
-    uint32_t *slot = slot_of(c, key);
-    if (*slot) {
-        warn_duplicate(c, origin, key, &settings->keys[*slot - 1]);
-        secret_unref(key->secret);
-        return STATUS_OK;
-    }
-    settings->keys[settings->key_count++] = *key;
-    *slot = (uint32_t)settings->key_count;
-    return STATUS_OK;
+    return status;
 }
 
 /* ---- one secret ------------------------------------------------------------------------------- */
@@ -149,6 +150,16 @@ static char *source_text(struct collection *c, const struct origin *origin)
     return arena_copy(&c->l->loaded->strings, slice_str(origin_text(origin, text)));
 }
 
+/* What a key is before anything is said about it. */
+static struct key_traits *new_traits(struct collection *c)
+{
+    struct key_traits *traits = arena_alloc(&c->l->loaded->strings, sizeof *traits);
+
+    if (traits)
+        *traits = (struct key_traits){.weight = 1};
+    return traits;
+}
+
 /* ---- variables -------------------------------------------------------------------------------- */
 
 struct numbered {
@@ -189,14 +200,16 @@ static bool read_suffix(struct collection *c, const struct entry *entry, uint64_
 
 static enum status add_variable(struct collection *c, const struct entry *entry)
 {
-    struct key_setting key = {.weight = 1};
     struct slice value = entry->value;
 
     if (!usable(c, &entry->origin, entry->name.ptr, &value))
         return STATUS_OK;
-    key.name = arena_copy(&c->l->loaded->strings, entry->name);
-    key.source = source_text(c, &entry->origin);
-    if (!key.name || !key.source)
+    struct key_setting key = {.traits = new_traits(c)};
+    if (!key.traits)
+        return STATUS_NO_MEMORY;
+    key.traits->name = arena_copy(&c->l->loaded->strings, entry->name);
+    key.traits->source = source_text(c, &entry->origin);
+    if (!key.traits->name || !key.traits->source)
         return STATUS_NO_MEMORY;
     struct origin *origin = &c->l->loaded->origins[option_find(entry->name, false)];
     if (origin->rank == ORIGIN_DEFAULT) /* of the series, its first member's */
@@ -430,7 +443,7 @@ static const struct entry *secret_of(struct collection *c, const struct yaml_key
 }
 
 static enum status read_attributes(struct collection *c, const struct yaml_key *from,
-                                   struct key_setting *key)
+                                   struct key_traits *key)
 {
     enum status status = read_service(c, field_of(from, YAML_KEY_BASE_URL), &key->service);
 
@@ -460,21 +473,21 @@ static enum status read_name(struct collection *c, const struct yaml_key *from, 
 }
 
 /* The key that the variable already is, when it is one. */
-static struct key_setting *key_of_variable(struct collection *c, const struct entry *variable)
+static struct key_traits *key_of_variable(struct collection *c, const struct entry *variable)
 {
     int id = option_find(variable->name, false);
 
     if (id != OPTION_PRIMARY_KEY && id != OPTION_FALLBACK_KEY)
         return NULL;
     for (size_t i = 0; i < c->settings->key_count; i++) {
-        if (slice_eq(slice_str(c->settings->keys[i].name), variable->name))
-            return &c->settings->keys[i];
+        if (slice_eq(slice_str(c->settings->keys[i].traits->name), variable->name))
+            return c->settings->keys[i].traits;
     }
     return NULL;
 }
 
 static enum status describe_variable(struct collection *c, const struct yaml_key *from,
-                                     struct key_setting *key)
+                                     struct key_traits *key)
 {
     enum status status = read_attributes(c, from, key);
 
@@ -485,22 +498,24 @@ static enum status describe_variable(struct collection *c, const struct yaml_key
 
 static enum status add_yaml_key(struct collection *c, const struct yaml_key *from)
 {
-    struct key_setting key = {.weight = 1};
     const struct entry *entry = secret_of(c, from);
 
     if (!entry)
         return STATUS_OK;
-    struct key_setting *known = key_of_variable(c, entry);
+    struct key_traits *known = key_of_variable(c, entry);
     if (known)
         return describe_variable(c, from, known);
     struct slice value = entry->value;
     if (!usable(c, &entry->origin, entry->name.ptr, &value))
         return STATUS_OK;
-    enum status status = read_attributes(c, from, &key);
+    struct key_setting key = {.traits = new_traits(c)};
+    if (!key.traits)
+        return STATUS_NO_MEMORY;
+    enum status status = read_attributes(c, from, key.traits);
     if (status == STATUS_OK)
-        status = read_name(c, from, &key.name);
-    key.source = source_text(c, &from->origin);
-    if (status != STATUS_OK || !key.source)
+        status = read_name(c, from, &key.traits->name);
+    key.traits->source = source_text(c, &from->origin);
+    if (status != STATUS_OK || !key.traits->source)
         return STATUS_NO_MEMORY;
     status = loading_put_secret(c->l, entry, value, &key.secret);
     return status == STATUS_OK ? add_key(c, &from->origin, &key) : status;
@@ -517,22 +532,64 @@ static enum status collect_yaml(struct collection *c)
 
 /* ---- the keys file ---------------------------------------------------------------------------- */
 
-static enum status key_line(struct loading *l, const struct entry *option, unsigned line,
-                            struct slice text, void *context)
+/* What all keys of the file have in common. */
+static struct key_traits *file_traits(struct collection *c)
+{
+    struct key_traits *traits = new_traits(c);
+    char *file = c->settings->keys_file, *slash = strrchr(file, '/');
+
+    if (!traits)
+        return NULL;
+    traits->name = slash ? slash + 1 : file;
+    traits->source = file;
+    return traits;
+}
+
+static struct origin origin_of(const struct collection *c, const struct secret_line *line)
+{
+    return (struct origin){ORIGIN_DEFAULT, line->number, c->settings->keys_file};
+}
+
+/* Copies those that are keys to be used. */
+static size_t usable_lines(struct collection *c, const struct secret_line *lines, size_t count,
+                           struct secret_line *out, struct slice *out_texts)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct origin origin = origin_of(c, &lines[i]);
+        struct slice text = lines[i].text;
+
+        if (!usable(c, &origin, NULL, &text))
+            continue;
+        out[kept] = lines[i];
+        out_texts[kept++] = text;
+    }
+    return kept;
+}
+
+static enum status key_lines(struct loading *l, const struct entry *option,
+                             const struct secret_line *lines, size_t count, void *context)
 {
     struct collection *c = context;
-    struct origin origin = {ORIGIN_DEFAULT, line, c->settings->keys_file};
-    struct key_setting key = {.weight = 1, .source = c->settings->keys_file};
-    const char *slash = strrchr(c->settings->keys_file, '/');
+    struct secret_line kept[LINES_AT_ONCE];
+    struct slice texts[LINES_AT_ONCE] = {{0}};
+    struct secret *secrets[LINES_AT_ONCE];
 
-    if (!usable(c, &origin, NULL, &text))
-        return STATUS_OK;
-    key.name = arena_printf(&l->loaded->strings, "%s:%u",
-                            slash ? slash + 1 : c->settings->keys_file, line);
-    if (!key.name)
-        return STATUS_NO_MEMORY;
-    enum status status = loading_put_secret(l, option, text, &key.secret);
-    return status == STATUS_OK ? add_key(c, &origin, &key) : status;
+    (void)option;
+    count = usable_lines(c, lines, count, kept, texts);
+    enum status status = vault_put_all(l->vault, texts, count, secrets);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        struct origin origin = origin_of(c, &kept[i]);
+        struct key_setting key = {secrets[i], c->file, kept[i].number};
+        if (status == STATUS_OK)
+            status = add_key(c, &origin, &key);
+        else
+            secret_unref(key.secret);
+    }
+    return status;
 }
 
 static enum status collect_file(struct collection *c)
@@ -541,7 +598,8 @@ static enum status collect_file(struct collection *c)
 
     if (!c->settings->keys_file || !option)
         return STATUS_OK;
-    return secret_lines(c->l, option, key_line, c);
+    c->file = file_traits(c);
+    return c->file ? secret_lines(c->l, option, key_lines, c) : STATUS_NO_MEMORY;
 }
 
 enum status keys_collect(struct loading *l)
@@ -553,6 +611,6 @@ enum status keys_collect(struct loading *l)
         status = collect_yaml(&c);
     if (status == STATUS_OK)
         status = collect_file(&c);
-    free(c.slots);
+    free(c.same);
     return status;
 }

@@ -113,17 +113,23 @@ static enum status note_environment_secret(struct loaded *loaded, struct slice n
     return STATUS_OK;
 }
 
+/* Whether a variable of this name holds secrets, and not the name of a file of them. */
+static bool is_secret_name(struct slice name)
+{
+    int id = option_find(name, false);
+
+    return id < 0 || (option_table[id].flags & SECRET);
+}
+
 enum status loading_put_secret(struct loading *l, const struct entry *entry, struct slice value,
                                struct secret **ret_secret)
 {
-    int id = option_find(entry->name, false);
-    bool secret_variable = id < 0 || (option_table[id].flags & SECRET);
     struct secret *secret;
 
     enum status status = vault_put(l->vault, value, &secret);
     if (status != STATUS_OK)
         return status;
-    if (entry->origin.rank == ORIGIN_ENVIRONMENT && secret_variable)
+    if (entry->origin.rank == ORIGIN_ENVIRONMENT && is_secret_name(entry->name))
         status = note_environment_secret(l->loaded, entry->name, secret);
     if (status == STATUS_OK)
         *ret_secret = secret;

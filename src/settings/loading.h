@@ -130,12 +130,19 @@ enum status keys_collect(struct loading *l);
 NODISCARD
 enum status tokens_collect(struct loading *l);
 
-/* Calls `take` for each line of the file that is neither blank nor a comment, trimmed; the line is
- * wiped afterwards. A file that cannot be read is reported under `option`. */
-typedef enum status line_taker(struct loading *l, const struct entry *option, unsigned line,
-                               struct slice text, void *context);
+/* A line of a file of secrets, neither blank nor a comment, trimmed. */
+struct secret_line {
+    unsigned number;
+    struct slice text;
+};
+
+/* Calls `take` with the lines of the file, up to LINES_AT_ONCE of them together; they are wiped
+ * afterwards. A file that cannot be read is reported under `option`. */
+#define LINES_AT_ONCE VAULT_AT_ONCE
+typedef enum status lines_taker(struct loading *l, const struct entry *option,
+                                const struct secret_line *lines, size_t count, void *context);
 NODISCARD
-enum status secret_lines(struct loading *l, const struct entry *option, line_taker *take,
+enum status secret_lines(struct loading *l, const struct entry *option, lines_taker *take,
                          void *context);
 
 #ifdef __cplusplus

@@ -2,12 +2,38 @@
 #include "settings/loading.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <unistd.h>
+
+/* Bit 7 of each of eight bytes that is not between '!' and '~'. Without their own bit 7, bytes can be
+ * added to without a carry: 0x5f lifts bit 7 from '!' on, 1 does beyond '~'. */
+static uint64_t invisible(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), low = bytes & (ones * 0x7f);
+
+    return (bytes | ~(low + ones * 0x5f) | (low + ones)) & (ones * 0x80);
+}
+
+/* By words: a million keys are 60 to 200 million bytes. */
+static bool all_visible(struct slice value)
+{
+    uint64_t found = 0, word;
+
+    for (; value.len > sizeof word; value = slice_from(value, sizeof word)) {
+        memcpy(&word, value.ptr, sizeof word);
+        found |= invisible(word);
+    }
+    memset(&word, '!', sizeof word);
+    memcpy(&word, value.ptr, value.len);
+    return !(found | invisible(word));
+}
 
 const char *secret_problem(struct slice value)
 {
     if (value.len > SECRET_MAX_BYTES)
         return "it is longer than any key";
+    if (all_visible(value))
+        return NULL;
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
         if (c == ' ' || c == '\t')
@@ -34,6 +60,7 @@ struct line_reader {
     unsigned line;
     size_t from, to; /* what is in `bytes` and not taken yet */
     bool skipping;   /* inside a line that did not fit */
+    struct secret_line lines[LINES_AT_ONCE];
     char bytes[LINE_MAX_BYTES];
 };
 
@@ -69,6 +96,19 @@ static bool take_line(struct line_reader *r, bool all, struct slice *ret)
     return true;
 }
 
+/* A `#` begins a comment at the start and behind a space. */
+static struct slice without_comment(struct slice text)
+{
+    const char *end = text.ptr + text.len, *sign = text.ptr;
+
+    while (sign < end && (sign = memchr(sign, '#', (size_t)(end - sign)))) {
+        if (sign == text.ptr || sign[-1] == ' ' || sign[-1] == '\t')
+            return slice_of(text.ptr, (size_t)(sign - text.ptr));
+        sign++;
+    }
+    return text;
+}
+
 /* Without byte order mark, comment and the spaces around. */
 static struct slice plain(struct slice text, unsigned line)
 {
@@ -76,13 +116,7 @@ static struct slice plain(struct slice text, unsigned line)
         text = slice_from(text, 3);
     if (text.len && text.ptr[text.len - 1] == '\r')
         text.len--;
-    text = slice_trim(text);
-    for (size_t i = 0; i < text.len; i++) {
-        bool begins = i == 0 || text.ptr[i - 1] == ' ' || text.ptr[i - 1] == '\t';
-        if (text.ptr[i] == '#' && begins)
-            return slice_trim(slice_of(text.ptr, i));
-    }
-    return text;
+    return slice_trim(without_comment(slice_trim(text)));
 }
 
 static void report_long_line(struct loading *l, const struct entry *option, unsigned line)
@@ -92,20 +126,32 @@ static void report_long_line(struct loading *l, const struct entry *option, unsi
     report_error(&l->reporter, &origin, NULL, "the line is longer than any key");
 }
 
+/* The next lines that say something, of those that are complete, or of all. */
+static size_t take_lines(struct line_reader *r, bool all)
+{
+    struct slice text;
+    size_t count = 0;
+
+    while (count < LINES_AT_ONCE && take_line(r, all, &text)) {
+        text = plain(text, r->line);
+        if (text.len && !r->skipping)
+            r->lines[count++] = (struct secret_line){r->line, text};
+        r->skipping = false;
+    }
+    return count;
+}
+
 static enum status read_lines(struct loading *l, const struct entry *option, struct line_reader *r,
-                              line_taker *take, void *context)
+                              lines_taker *take, void *context)
 {
     enum status status = STATUS_OK;
-    struct slice text;
     int more = 1;
 
     while (status == STATUS_OK && more > 0) {
         more = fill(r);
-        while (status == STATUS_OK && more >= 0 && take_line(r, more == 0, &text)) {
-            text = plain(text, r->line);
-            if (text.len && !r->skipping)
-                status = take(l, option, r->line, text, context);
-            r->skipping = false;
+        for (size_t count = 1; status == STATUS_OK && more >= 0 && count > 0;) {
+            count = take_lines(r, more == 0);
+            status = count ? take(l, option, r->lines, count, context) : STATUS_OK;
         }
         if (r->to - r->from == sizeof r->bytes) { /* full, and no line in it */
             if (!r->skipping)
@@ -117,7 +163,7 @@ static enum status read_lines(struct loading *l, const struct entry *option, str
     return more < 0 ? STATUS_IO : status;
 }
 
-enum status secret_lines(struct loading *l, const struct entry *option, line_taker *take,
+enum status secret_lines(struct loading *l, const struct entry *option, lines_taker *take,
                          void *context)
 {
     char quoted[REPORT_QUOTE_MAX];
@@ -188,13 +234,17 @@ static enum status take_token(struct loading *l, const struct entry *entry,
     return status == STATUS_OK ? add_token(l, secret) : status;
 }
 
-static enum status token_line(struct loading *l, const struct entry *option, unsigned line,
-                              struct slice text, void *context)
+static enum status token_lines(struct loading *l, const struct entry *option,
+                               const struct secret_line *lines, size_t count, void *context)
 {
-    struct origin origin = {ORIGIN_DEFAULT, line, option->value.ptr};
+    enum status status = STATUS_OK;
 
     (void)context;
-    return take_token(l, option, &origin, text);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        struct origin origin = {ORIGIN_DEFAULT, lines[i].number, option->value.ptr};
+        status = take_token(l, option, &origin, lines[i].text);
+    }
+    return status;
 }
 
 /* Separated by commas, spaces or both. */
@@ -239,7 +289,7 @@ enum status tokens_collect(struct loading *l)
         status = collect_list(l, list);
     }
     if (file && file->value.len && status == STATUS_OK)
-        status = secret_lines(l, file, token_line, NULL);
+        status = secret_lines(l, file, token_lines, NULL);
     if (admin && status == STATUS_OK) {
         l->loaded->origins[OPTION_ADMIN_TOKEN] = admin->origin;
         status = collect_admin(l, admin);

@@ -1,6 +1,7 @@
 /* Settings once they are loaded: their lifetime, and what follows from them. */
 #include "settings/settings.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "settings/address.h"
@@ -13,18 +14,25 @@ struct settings *settings_ref(struct settings *settings)
     return settings;
 }
 
+void settings_drop_keys(struct settings *settings)
+{
+    for (size_t i = 0; i < settings->key_count; i++)
+        secret_unref(settings->keys[i].secret);
+    free(settings->keys);
+    settings->keys = NULL;
+    settings->key_count = 0;
+}
+
 static void free_loaded(struct loaded *loaded)
 {
     struct settings *settings = &loaded->settings;
 
-    for (size_t i = 0; i < settings->key_count; i++)
-        secret_unref(settings->keys[i].secret);
+    settings_drop_keys(settings);
     for (size_t i = 0; i < settings->client_token_count; i++)
         secret_unref(settings->client_tokens[i]);
     for (size_t i = 0; i < loaded->environment_secret_count; i++)
         secret_unref(loaded->environment_secrets[i].secret);
     secret_unref(settings->admin_token);
-    free(settings->keys);
     free(settings->client_tokens);
     free(loaded->environment_secrets);
     arena_clear(&loaded->strings);
@@ -38,6 +46,17 @@ void settings_unref(struct settings *settings)
     struct loaded *loaded = loaded_of(settings);
     if (atomic_fetch_sub_explicit(&loaded->references, 1, memory_order_acq_rel) == 1)
         free_loaded(loaded);
+}
+
+const char *key_name_text(const char *name, uint32_t line, char out[KEY_NAME_MAX])
+{
+    enum { LINE_MAX = sizeof ":4294967295" };
+
+    if (line)
+        (void)snprintf(out, KEY_NAME_MAX, "%.*s:%u", KEY_NAME_MAX - LINE_MAX, name, line);
+    else
+        (void)slice_copy(slice_str(name), out, KEY_NAME_MAX);
+    return out;
 }
 
 bool settings_servable(const struct settings *settings, struct buffer *out)

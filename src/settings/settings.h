@@ -41,15 +41,27 @@ struct listen_address {
     uint16_t port; /* 0 = any free one */
 };
 
-struct key_setting {
-    char *name;                  /* "OPENAI_API_KEY", "OPENAI_API_KEY_FALLBACK_3", "keys.txt:17" */
+/* What a key is besides its secret. The keys of a keys file share theirs. */
+struct key_traits {
+    char *name;                  /* "OPENAI_API_KEY", "OPENAI_API_KEY_FALLBACK_3", "keys.txt" */
     char *source;                /* "environment", ".env.local:4", "sparekey.yaml:12" */
-    struct secret *secret;       /* one reference */
     struct service_url *service; /* NULL = the default upstream */
     char *organization, *project, *auth_header; /* NULL = not configured */
     char **models;                  /* the only ones it may serve, NULL-terminated; NULL = all */
     uint32_t weight, max_in_flight; /* 1 and 0 (no cap) unless configured */
 };
+
+/* There may be a million: what most of them have in common is elsewhere. */
+struct key_setting {
+    struct secret *secret; /* one reference */
+    struct key_traits *traits;
+    uint32_t line; /* of the keys file, which is part of the key's name; 0 = it is from no such */
+};
+
+/* How a key of this name and line is called in messages: "OPENAI_API_KEY", "keys.txt:17"; a long
+ * name is cut. */
+#define KEY_NAME_MAX 96
+const char *key_name_text(const char *name, uint32_t line, char out[KEY_NAME_MAX]);
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
@@ -119,6 +131,7 @@ void settings_report_clear(struct settings_report *report);
 /* Reads everything; secrets go into `vault` and the buffers they passed through are wiped.
  * STATUS_OK: `*ret` is a new reference. STATUS_INVALID: `report->errors` says why, all of it at
  * once. STATUS_NO_MEMORY. No key at all is not an error here: serve says it in its own words.
+ * One load of a vault at a time.
  * `ret_rest`, when not NULL, receives the first argument that is not an option (for exec's
  * command): a pointer into sources->arguments, or NULL. */
 NODISCARD
@@ -128,6 +141,10 @@ enum status settings_load(const struct settings_sources *sources, struct vault *
 
 struct settings *settings_ref(struct settings *settings);
 void settings_unref(struct settings *settings); /* NULL is allowed */
+
+/* Lets go of the keys, which are then none, and of their secrets: for who has handed them on and
+ * keeps the rest. No thread may be looking at the keys. */
+void settings_drop_keys(struct settings *settings);
 
 /* Overwrites the values of key and token variables in an environment block, so that neither
  * /proc/PID/environ nor a core holds them; names stay. With the variables that `settings` (may be

@@ -1,16 +1,20 @@
 /* The vault: secrets in pages of their own.
  *
  * Layout. Regions are mapped anonymously, locked, and left out of dumps. Secrets are cut from the
- * end of the newest region one behind the other (a bump pointer), each with a header of 32 bytes:
+ * end of the newest region one behind the other (a bump pointer), each with a header of 26 bytes:
  *
  *     region ─▶ │ header │ secret │ secret │ … │ unused │
  *                          │
- *                          ├ hash, vault, next in bucket, references, length
- *                          └ the bytes, rounded up to GRAIN
+ *                          ├ hash, vault, references, note, length
+ *                          └ the bytes, the whole rounded up to GRAIN
  *
- * so a million keys of 164 bytes cost about 208 MB and some two hundred system calls. A dropped
+ * so a million keys of 164 bytes cost about 192 MB and some two hundred system calls. A dropped
  * secret is wiped and waits in the free list of its size for the next one of that size: a reload
  * that replaces keys by keys of the same form never grows the vault.
+ *
+ * The index is a hash table of the secrets with their hashes: linear probing, at most three quarters
+ * full. What a million keys cost is mostly waiting for memory; so a search looks at no secret but
+ * the one it finds, and who puts several at once (vault_put_all) waits for all their slots together.
  *
  * Always true: a secret that is in the index has references > 0; the step to 0 is taken only
  * under the lock, so that vault_put never revives what is being wiped; regions are unmapped by
@@ -29,26 +33,31 @@
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "base/large.h"
 
 enum {
-    GRAIN = 16, /* secrets are sized in steps of this */
+    GRAIN = 8, /* secrets are sized in steps of this */
     FIRST_REGION_BYTES =
         16384, /* a handful of keys fits the smallest usual RLIMIT_MEMLOCK, 64 KiB */
     LARGEST_REGION_BYTES = 1 << 20,
-    FIRST_BUCKETS = 64,
+    FIRST_SLOTS = 64,
 };
 
 struct secret {
-    uint64_t hash;
+    union {
+        uint64_t hash;
+        struct secret *next_free; /* of a wiped one: in the free list of its size */
+    };
     struct vault *vault;
-    struct secret *next; /* in its bucket, or in its free list */
     atomic_uint references;
-    uint32_t len;
+    uint32_t note; /* the owner's of the vault (secret_note) */
+    uint16_t len;
     char bytes[];
 };
 
 enum {
-    SIZE_CLASSES = (sizeof(struct secret) + SECRET_MAX_BYTES + GRAIN - 1) / GRAIN + 1,
+    HEADER_BYTES = offsetof(struct secret, bytes),
+    SIZE_CLASSES = (HEADER_BYTES + SECRET_MAX_BYTES + GRAIN - 1) / GRAIN + 1,
 };
 
 struct region {
@@ -58,14 +67,20 @@ struct region {
 
 _Static_assert(sizeof(struct region) % _Alignof(struct secret) == 0, "secrets start aligned");
 _Static_assert(GRAIN % _Alignof(struct secret) == 0, "and stay aligned");
+_Static_assert(SECRET_MAX_BYTES <= UINT16_MAX, "the length fits");
+
+struct slot {
+    uint64_t hash;
+    struct secret *secret; /* NULL = free */
+};
 
 struct vault {
     pthread_mutex_t lock;
     struct hash_seed seed;
     struct region *regions; /* newest first; only the newest has room */
     struct secret *free[SIZE_CLASSES];
-    struct secret **buckets; /* the index; a power of two of them */
-    size_t bucket_count, secret_count;
+    struct slot *slots; /* the index; a power of two of them */
+    size_t slot_count, secret_count;
     atomic_bool unlocked; /* some region could not be locked */
 };
 
@@ -106,7 +121,7 @@ static void *cut(struct vault *vault, size_t bytes)
 
 static size_t size_class(size_t len)
 {
-    return (sizeof(struct secret) + len + GRAIN - 1) / GRAIN;
+    return (HEADER_BYTES + len + GRAIN - 1) / GRAIN;
 }
 
 /* A wiped one of the same size, or fresh memory. */
@@ -117,62 +132,74 @@ static struct secret *take(struct vault *vault, size_t len)
 
     if (!secret)
         return cut(vault, class * GRAIN);
-    vault->free[class] = secret->next;
+    vault->free[class] = secret->next_free;
     return secret;
 }
 
 /* ---- the index -------------------------------------------------------------------------------- */
 
-static struct secret **bucket_of(const struct vault *vault, uint64_t hash)
+static struct slot *slot_after(const struct vault *vault, const struct slot *slot)
 {
-    return &vault->buckets[hash & (vault->bucket_count - 1)];
+    return &vault->slots[(size_t)(slot + 1 - vault->slots) & (vault->slot_count - 1)];
 }
 
-static struct secret *find(const struct vault *vault, uint64_t hash, struct slice bytes)
+static struct slot *home_of(const struct vault *vault, uint64_t hash)
 {
-    for (struct secret *s = *bucket_of(vault, hash); s; s = s->next) {
-        if (s->hash == hash && slice_eq(secret_bytes(s), bytes))
-            return s;
+    return &vault->slots[hash & (vault->slot_count - 1)];
+}
+
+/* Where the secret of these bytes stands, or the free slot where it would. */
+static struct slot *find(const struct vault *vault, uint64_t hash, struct slice bytes)
+{
+    struct slot *slot = home_of(vault, hash);
+
+    while (slot->secret && !(slot->hash == hash && slice_eq(secret_bytes(slot->secret), bytes)))
+        slot = slot_after(vault, slot);
+    return slot;
+}
+
+static void put_in(struct vault *vault, struct slot entry)
+{
+    struct slot *slot = home_of(vault, entry.hash);
+
+    while (slot->secret)
+        slot = slot_after(vault, slot);
+    *slot = entry;
+}
+
+/* Those behind the gap are put in again, so that no search stops short of them. */
+static void take_out(struct vault *vault, struct secret *secret)
+{
+    struct slot *slot = home_of(vault, secret->hash);
+
+    while (slot->secret != secret)
+        slot = slot_after(vault, slot);
+    slot->secret = NULL;
+    for (slot = slot_after(vault, slot); slot->secret; slot = slot_after(vault, slot)) {
+        struct slot entry = *slot;
+        slot->secret = NULL;
+        put_in(vault, entry);
     }
-    return NULL;
 }
 
-static void link_secret(struct vault *vault, struct secret *secret)
+static enum status grow_index(struct vault *vault)
 {
-    struct secret **bucket = bucket_of(vault, secret->hash);
+    struct slot *old = vault->slots;
+    size_t old_count = vault->slot_count;
 
-    secret->next = *bucket;
-    *bucket = secret;
-}
-
-static void unlink_secret(struct vault *vault, struct secret *secret)
-{
-    struct secret **at = bucket_of(vault, secret->hash);
-
-    while (*at != secret)
-        at = &(*at)->next;
-    *at = secret->next;
-}
-
-/* Doubles the buckets when there are as many secrets; a failure only makes chains longer. */
-static void grow_index(struct vault *vault)
-{
-    if (vault->secret_count < vault->bucket_count)
-        return;
-    size_t old_count = vault->bucket_count;
-    struct secret **old = vault->buckets;
-    struct secret **buckets = calloc(old_count * 2, sizeof *buckets);
-    if (!buckets)
-        return;
-    vault->buckets = buckets;
-    vault->bucket_count = old_count * 2;
+    if (vault->secret_count < old_count / 4 * 3)
+        return STATUS_OK;
+    struct slot *slots = large_calloc(old_count * 2, sizeof *slots);
+    if (!slots)
+        return STATUS_NO_MEMORY;
+    vault->slots = slots;
+    vault->slot_count = old_count * 2;
     for (size_t i = 0; i < old_count; i++) {
-        for (struct secret *s = old[i], *next; s; s = next) {
-            next = s->next;
-            link_secret(vault, s);
-        }
+        if (old[i].secret)
+            put_in(vault, old[i]);
     }
     free(old);
+    return STATUS_OK;
 }
 
 /* ---- the vault -------------------------------------------------------------------------------- */
@@ -183,10 +210,10 @@ enum status vault_new(struct vault **ret_vault)
 
     if (!vault)
         return STATUS_NO_MEMORY;
-    vault->bucket_count = FIRST_BUCKETS;
-    vault->buckets = calloc(FIRST_BUCKETS, sizeof(struct secret *));
-    if (!vault->buckets)
-        goto fail_buckets;
+    vault->slot_count = FIRST_SLOTS;
+    vault->slots = large_calloc(FIRST_SLOTS, sizeof *vault->slots);
+    if (!vault->slots)
+        goto fail_slots;
     /* 16 bytes at once are never cut short (getrandom(2)); it can fail only before the kernel's
      * pool is ready on systems without the call, where no secret should be hashed. */
     if (getrandom(&vault->seed, sizeof vault->seed, 0) != (ssize_t)sizeof vault->seed)
@@ -197,8 +224,8 @@ enum status vault_new(struct vault **ret_vault)
     return STATUS_OK;
 
 fail_seed:
-    free(vault->buckets);
-fail_buckets:
+    free(vault->slots);
+fail_slots:
     free(vault);
     return STATUS_NO_MEMORY;
 }
@@ -215,7 +242,7 @@ void vault_free(struct vault *vault)
         (void)munmap(region, bytes);
     }
     pthread_mutex_destroy(&vault->lock);
-    free(vault->buckets);
+    free(vault->slots);
     explicit_bzero(&vault->seed, sizeof vault->seed);
     free(vault);
 }
@@ -227,38 +254,72 @@ bool vault_locked(const struct vault *vault)
 
 static struct secret *store(struct vault *vault, uint64_t hash, struct slice bytes)
 {
-    struct secret *secret = take(vault, bytes.len);
+    struct secret *secret = grow_index(vault) == STATUS_OK ? take(vault, bytes.len) : NULL;
 
     if (!secret)
         return NULL;
-    grow_index(vault);
     secret->hash = hash;
     secret->vault = vault;
-    secret->len = (uint32_t)bytes.len;
+    secret->note = 0;
+    secret->len = (uint16_t)bytes.len;
     memcpy(secret->bytes, bytes.ptr, bytes.len);
-    atomic_init(&secret->references, 1);
-    link_secret(vault, secret);
+    atomic_store_explicit(&secret->references, 1, memory_order_relaxed);
+    put_in(vault, (struct slot){hash, secret});
     vault->secret_count++;
     return secret;
 }
 
+static bool all_fit(const struct slice *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i].len == 0 || bytes[i].len > SECRET_MAX_BYTES)
+            return false;
+    }
+    return true;
+}
+
+/* Under the lock; the reference is the caller's. */
+static struct secret *find_or_store(struct vault *vault, uint64_t hash, struct slice bytes)
+{
+    struct secret *secret = find(vault, hash, bytes)->secret;
+
+    return secret ? secret_ref(secret) : store(vault, hash, bytes);
+}
+
+enum status vault_put_all(struct vault *vault, const struct slice *bytes, size_t count,
+                          struct secret **ret_secrets)
+{
+    uint64_t hashes[VAULT_AT_ONCE];
+    size_t done = 0;
+
+    if (count > VAULT_AT_ONCE || !all_fit(bytes, count))
+        return STATUS_LIMIT;
+    pthread_mutex_lock(&vault->lock);
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = hash_bytes(&vault->seed, bytes[i]);
+        __builtin_prefetch(home_of(vault, hashes[i]), 1);
+    }
+    for (; done < count; done++) {
+        ret_secrets[done] = find_or_store(vault, hashes[done], bytes[done]);
+        if (!ret_secrets[done])
+            break;
+    }
+    pthread_mutex_unlock(&vault->lock);
+    if (done == count)
+        return STATUS_OK;
+    while (done > 0)
+        secret_unref(ret_secrets[--done]);
+    return STATUS_NO_MEMORY;
+}
+
 enum status vault_put(struct vault *vault, struct slice bytes, struct secret **ret_secret)
 {
-    if (bytes.len == 0 || bytes.len > SECRET_MAX_BYTES)
-        return STATUS_LIMIT;
-    uint64_t hash = hash_bytes(&vault->seed, bytes);
+    struct secret *secret;
+    enum status status = vault_put_all(vault, &bytes, 1, &secret);
 
-    pthread_mutex_lock(&vault->lock);
-    struct secret *secret = find(vault, hash, bytes);
-    if (secret)
-        secret_ref(secret);
-    else
-        secret = store(vault, hash, bytes);
-    pthread_mutex_unlock(&vault->lock);
-    if (!secret)
-        return STATUS_NO_MEMORY;
-    *ret_secret = secret;
-    return STATUS_OK;
+    if (status == STATUS_OK)
+        *ret_secret = secret;
+    return status;
 }
 
 /* ---- one secret ------------------------------------------------------------------------------- */
@@ -287,11 +348,10 @@ static void wipe(struct vault *vault, struct secret *secret)
 {
     size_t class = size_class(secret->len);
 
-    unlink_secret(vault, secret);
+    take_out(vault, secret);
     vault->secret_count--;
     explicit_bzero(secret->bytes, secret->len);
-    secret->hash = 0;
-    secret->next = vault->free[class];
+    secret->next_free = vault->free[class]; /* over the hash */
     vault->free[class] = secret;
 }
 
@@ -315,6 +375,11 @@ struct slice secret_bytes(const struct secret *secret)
 uint64_t secret_hash(const struct secret *secret)
 {
     return secret->hash;
+}
+
+uint32_t *secret_note(struct secret *secret)
+{
+    return &secret->note;
 }
 
 bool secret_equals(const struct secret *secret, struct slice presented)

@@ -42,6 +42,12 @@ bool vault_locked(const struct vault *vault);
 NODISCARD
 enum status vault_put(struct vault *vault, struct slice bytes, struct secret **ret_secret);
 
+/* The same for several, faster: all of them or none. Nothing in `ret_secrets` counts on failure. */
+#define VAULT_AT_ONCE 64
+NODISCARD
+enum status vault_put_all(struct vault *vault, const struct slice *bytes, size_t count,
+                          struct secret **ret_secrets);
+
 struct secret *secret_ref(struct secret *secret);
 
 /* Drops a reference; the last one overwrites the bytes. NULL is allowed. */
@@ -52,6 +58,10 @@ struct slice secret_bytes(const struct secret *secret);
 
 /* A salted hash, the same for the same bytes within this process, of no use outside it. */
 uint64_t secret_hash(const struct secret *secret);
+
+/* A number that the owner of the vault keeps beside the secret, 0 at first: loads find a key's
+ * double by it (keys.c). Not guarded: one thread at a time. */
+uint32_t *secret_note(struct secret *secret);
 
 /* Constant-time comparison with what a client presented. */
 bool secret_equals(const struct secret *secret, struct slice presented);

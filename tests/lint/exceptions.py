@@ -42,4 +42,5 @@ IMPURE = {
     **{("pool", name): _ASSERT for name in ("abort", "stderr", "fputc", "fputs", "fwrite",
                                             "vfprintf", "__vfprintf_chk", "__assert_fail")},
     **{(room, "__assert_fail"): _ASSERT for room in ("base", "openai")},
+    ("base", "madvise"): "advice about memory just allocated (large.c): nothing is told or waited for",
 }

@@ -20,7 +20,7 @@ static void assert_put(struct buffer *out, const struct text *t, const char *exp
 
 static void puts_head(struct service_url url, char *auth_header, const char *expected)
 {
-    struct key_entry key = {.auth_header = auth_header};
+    struct entry_traits key = {.auth_header = auth_header};
     struct buffer out = {0};
     struct text t = text_into(&out, OUT_MAX);
 
@@ -67,7 +67,7 @@ static void accounts(void **state)
     static char organization[] = "org-1", project[] = "proj_1", name[] = "a.example";
     const struct service_url url = {.host = name, .port = 80};
     const struct {
-        struct key_entry key;
+        struct entry_traits key;
         const char *expected;
     } cases[] = {
         {{0}, START BEARER},
@@ -91,7 +91,7 @@ static void a_limit_that_is_reached(void **state)
     (void)state;
     static char name[] = "a.example";
     const struct service_url url = {.host = name, .port = 80};
-    const struct key_entry key = {0};
+    const struct entry_traits key = {0};
     struct buffer out = {0};
     struct text t = text_into(&out, 20);
 

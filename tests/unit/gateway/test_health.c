@@ -217,9 +217,9 @@ static void accounts_are_shown_once_known(void **state)
 
     keyring_begin(ring, &plan, &request, now_ns, &step, &entry);
     assert_int_equal(step.action, PLAN_SEND);
-    char name[64];
+    char name[KEY_NAME_MAX];
     size_t index = 0;
-    slice_copy(slice_str(entry->name), name, sizeof name);
+    (void)key_entry_name(entry, name);
     ask(OK);
     while (strcmp(json_string_value(json_object_get(key_at(index), "name")), name) != 0)
         index++;

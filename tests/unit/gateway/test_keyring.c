@@ -78,6 +78,7 @@ static void an_attempt_is_given_what_it_needs(void **state)
 {
     struct fixture *f = *state;
     struct plan plan;
+    char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
     unsigned changes = 0;
 
     fixture_write(f, "sparekey.yaml",
@@ -92,12 +93,12 @@ static void an_attempt_is_given_what_it_needs(void **state)
     struct keyring *ring = ring_from(f, &changes);
     struct key_entry *entry = sent(ring, &plan, S);
     assert_true(opens_with(entry, KEY_A));
-    assert_string_equal(entry->mask, "sk-proj...AAAA");
-    assert_string_equal(entry->name, "first");
-    assert_string_equal(entry->organization, "org-1");
-    assert_string_equal(entry->project, "proj_1");
-    assert_string_equal(entry->auth_header, "api-key");
-    const struct service_url *url = keyring_service(ring, entry->service);
+    assert_string_equal(key_entry_mask(entry, mask), "sk-proj...AAAA");
+    assert_string_equal(key_entry_name(entry, name), "first");
+    assert_string_equal(entry->traits->organization, "org-1");
+    assert_string_equal(entry->traits->project, "proj_1");
+    assert_string_equal(entry->traits->auth_header, "api-key");
+    const struct service_url *url = keyring_service(ring, entry->traits->service);
     assert_string_equal(url->host, "127.0.0.1");
     assert_string_equal(url->path, "/v2");
     assert_int_equal(url->port, 9);
@@ -130,7 +131,7 @@ static void a_service_has_one_index(void **state)
         else
             assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
         struct key_entry *entry = sent(ring, &plan, S);
-        indices[i] = entry->service;
+        indices[i] = entry->traits->service;
         keyring_end(ring, &plan, S);
         key_entry_unref(entry);
         for (int j = 0; j < i; j++)
@@ -185,10 +186,43 @@ static void the_rules_of_a_key_reach_the_pool(void **state)
 
 /* ---- reloads ----------------------------------------------------------------------------- */
 
+/* More keys than one step of a load tells the pool about. */
+static void a_load_in_many_steps(void **state)
+{
+    enum { MANY = 10000 };
+    struct fixture *f = *state;
+    struct buffer text = {0};
+    unsigned changes = 0;
+
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(buffer_printf(&text, 1 << 20, "sk-proj-0123456789-%d\n", i), STATUS_OK);
+    assert_int_equal(buffer_append(&text, slice_of("", 1), 1 << 20), STATUS_OK);
+    fixture_write(f, "keys.txt", text.data);
+    must_load(f, LIST("--keys-file", "keys.txt"), LIST("OPENAI_API_KEY=" KEY_A, CALM));
+    struct keyring *ring = ring_from(f, &changes);
+    settings_drop_keys(f->settings);
+    assert_int_equal(keyring_count(ring), MANY + 1);
+    assert_string_equal(status_at(ring, 0).name, "OPENAI_API_KEY");
+    assert_string_equal(status_at(ring, MANY).name, "keys.txt:10000");
+    assert_string_equal(status_at(ring, MANY).mask, "sk-proj...9999");
+    served_by(ring, KEY_A, S);
+
+    text.data[sizeof "sk-proj-" - 1] = 'X'; /* the first of the file */
+    fixture_write(f, "keys.txt", text.data);
+    must_load(f, LIST("--keys-file", "keys.txt"), LIST("OPENAI_API_KEY=" KEY_A, CALM));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    assert_int_equal(keyring_count(ring), MANY + 1);
+    assert_int_equal(status_at(ring, 0).view.successes, 1);
+    assert_string_equal(status_at(ring, MANY).name, "keys.txt:10000");
+    keyring_free(ring);
+    buffer_clear(&text);
+}
+
 static void a_plan_in_flight_keeps_the_key_it_lost(void **state)
 {
     struct fixture *f = *state;
     struct plan plan;
+    char name[KEY_NAME_MAX];
     unsigned changes = 0;
 
     must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, CALM));
@@ -198,7 +232,7 @@ static void a_plan_in_flight_keeps_the_key_it_lost(void **state)
     assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
     assert_int_equal(keyring_count(ring), 1);
     assert_true(opens_with(entry, KEY_A));
-    assert_string_equal(entry->name, "OPENAI_API_KEY");
+    assert_string_equal(key_entry_name(entry, name), "OPENAI_API_KEY");
     served_by(ring, KEY_B, S);
     (void)keyring_hear(ring, &plan, &revoked, &said_401, &no_facts, S);
     keyring_end(ring, &plan, S);
@@ -493,6 +527,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_attempt_is_given_what_it_needs), TEST(a_service_has_one_index),
+        TEST(the_rules_of_a_key_reach_the_pool), TEST(a_load_in_many_steps),
         TEST(the_rules_of_a_key_reach_the_pool), TEST(a_plan_in_flight_keeps_the_key_it_lost),
         TEST(a_key_that_stays_keeps_its_state),  TEST(a_key_that_went_is_not_asked_again),
         TEST(a_key_that_went_is_not_probed),     TEST(a_failed_load_changes_nothing),

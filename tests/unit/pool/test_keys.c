@@ -66,7 +66,7 @@ static void places_are_reused(void **state)
 static void addresses_stay(void **state)
 {
     (void)state;
-    enum { COUNT = 3 * SLAB_KEYS + 1 };
+    enum { COUNT = (2 * SLABS_TOGETHER + 3) * SLAB_KEYS + 1 };
     static struct key *taken[COUNT];
 
     for (uint64_t i = 0; i < COUNT; i++)

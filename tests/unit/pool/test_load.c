@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "../support/failing_memory.h"
+#include "pool/fast.h"
+#include "pool/state.h"
 
 static void load(struct pool *pool, const uint64_t *identities, size_t count)
 {
@@ -110,6 +112,119 @@ static void all_keys_can_go_and_come(void **state)
     pool_free(pool);
 }
 
+/* ---- in steps ---------------------------------------------------------------------------- */
+
+/* Stages these, one a step; a cookie is the identity and `cookie_from`. */
+static struct pool_load *staged(struct pool *pool, const uint64_t *identities, size_t count,
+                                uint64_t cookie_from)
+{
+    struct pool_load *load;
+
+    assert_int_equal(pool_load_new(pool, count, &load), STATUS_OK);
+    for (size_t i = 0; i < count; i++) {
+        struct key_spec spec = {.identity = identities[i], .cookie = cookie_from + identities[i]};
+        assert_int_equal(pool_load_stage(pool, load, &spec, 1), STATUS_OK);
+    }
+    return load;
+}
+
+static void settle(struct pool *pool, struct pool_load *load)
+{
+    while (!pool_load_settle(pool, load, 1))
+        ;
+    pool_load_free(load);
+    pool_check(pool);
+}
+
+static void requests_go_on_between_the_steps_of_a_load(void **state)
+{
+    static const uint64_t before[] = {1, 2, 3}, after[] = {3, 4, 1};
+    struct pool *pool = rotating_pool(0, NULL);
+
+    (void)state;
+    load(pool, before, 3);
+    struct pool_load *l = staged(pool, after, 3, 10);
+    one(pool, 1, served, 0);
+    one(pool, 2, revoked, 0);
+    one(pool, 3, revoked, 0);
+    pool_learn(pool, pool->order[0]->id, SLICE("acme"), SLICE("p"));
+    assert_int_equal(pool_load_commit(pool, l), STATUS_OK);
+    assert_int_equal(pool_count(pool), 3);
+    assert_int_equal(view(pool, 0, 0).circuit, CIRCUIT_OPEN);
+    assert_int_equal(view(pool, 0, 0).cookie, 3); /* not told yet */
+    one(pool, 14, served, 0);
+    one(pool, 1, served, 0);
+    settle(pool, l);
+    assert_int_equal(view(pool, 0, 0).cookie, 13);
+    assert_true(slice_eq(view(pool, 2, 0).organization, SLICE("acme")));
+    one(pool, 14, served, 0);
+    one(pool, 11, served, 0);
+    pool_free(pool);
+}
+
+/* Its last plan ends between the steps: whoever staged it still has it in hand. */
+static void a_key_that_returns_is_spared_until_it_is_back(void **state)
+{
+    static const uint64_t both[] = {1, 2}, second[] = {2};
+
+    (void)state;
+    for (int abandoned = 0; abandoned < 2; abandoned++) {
+        struct pool *pool = rotating_pool(0, NULL);
+        struct plan plan;
+
+        load(pool, both, 2);
+        send_one(&plan, pool, 1, 0);
+        load(pool, second, 1);
+        struct pool_load *l = staged(pool, both, 2, 0);
+        hear(&plan, revoked, 401, 1);
+        plan_end(&plan, 1);
+        assert_int_equal(pool->retired_count, 1);
+        if (abandoned) {
+            pool_load_abandon(pool, l);
+            one(pool, 2, served, 1);
+            assert_int_equal(pool->keys.live, 1);
+            pool_check(pool);
+        } else {
+            assert_int_equal(pool_load_commit(pool, l), STATUS_OK);
+            settle(pool, l);
+            assert_int_equal(view(pool, 0, 1).circuit, CIRCUIT_OPEN);
+        }
+        assert_int_equal(pool->retired_count, 0);
+        pool_free(pool);
+    }
+}
+
+static void many_that_go_are_freed_by_and_by(void **state)
+{
+    enum { MANY = 10000 };
+    struct key_spec *specs = calloc(MANY, sizeof *specs);
+    struct pool *pool = rotating_pool(0, NULL);
+    struct pool_reader *reader;
+    struct pool_load *l;
+
+    (void)state;
+    assert_non_null(specs);
+    for (size_t i = 0; i < MANY; i++)
+        specs[i] = (struct key_spec){.identity = i + 1, .cookie = i + 1};
+    assert_int_equal(pool_load(pool, specs, MANY, 0), STATUS_OK);
+    assert_int_equal(pool_reader_new(pool, &reader), STATUS_OK);
+    pool_enter(reader);
+    assert_int_equal(pool_load_new(pool, 1, &l), STATUS_OK);
+    assert_int_equal(pool_load_stage(pool, l, specs, 1), STATUS_OK);
+    assert_int_equal(pool_load_commit(pool, l), STATUS_OK);
+    assert_true(pool_load_settle(pool, l, 1)); /* the reader holds the sweep up, not the load */
+    assert_int_equal(pool->keys.live, MANY);
+    pool_leave(reader);
+    pool_collect(pool);
+    assert_in_range(pool->keys.live, MANY / 2, MANY - 2);
+    assert_false(pool_load_settle(pool, l, 1));
+    settle(pool, l);
+    assert_int_equal(pool->keys.live, 1);
+    assert_int_equal(pool->retired_count, 0);
+    pool_free(pool);
+    free(specs);
+}
+
 static void a_load_without_memory_changes_nothing(void **state)
 {
     struct key_spec specs[80] = {0};
@@ -147,6 +262,9 @@ int main(void)
         cmocka_unit_test(a_retired_key_lives_until_its_last_plan_ends),
         cmocka_unit_test(a_key_that_returns_in_time_has_its_state_back),
         cmocka_unit_test(all_keys_can_go_and_come),
+        cmocka_unit_test(requests_go_on_between_the_steps_of_a_load),
+        cmocka_unit_test(a_key_that_returns_is_spared_until_it_is_back),
+        cmocka_unit_test(many_that_go_are_freed_by_and_by),
         cmocka_unit_test(a_load_without_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,7 +102,9 @@ void assert_key(const struct fixture *f, size_t index, const char *name, const c
     assert_true(index < f->settings->key_count);
     const struct key_setting *key = &f->settings->keys[index];
 
-    assert_string_equal(key->name, name);
-    assert_string_equal(key->source, source);
+    char text[KEY_NAME_MAX];
+
+    assert_string_equal(key_name_text(key->traits->name, key->line, text), name);
+    assert_string_equal(key->traits->source, source);
     assert_true(slice_eq(secret_bytes(key->secret), slice_str(secret)));
 }

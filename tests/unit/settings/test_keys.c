@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "settings/loading.h"
+
 static void orders_keys_by_number(void **state)
 {
     struct fixture *f = *state;
@@ -23,8 +25,8 @@ static void orders_keys_by_number(void **state)
     assert_key(f, 2, "OPENAI_API_KEY_FALLBACK_9", "environment", "sk-9");
     assert_key(f, 3, "OPENAI_API_KEY_FALLBACK_10", "environment", "sk-10");
     assert_key(f, 4, "OPENAI_API_KEY_FALLBACK_100", "environment", "sk-100");
-    assert_int_equal(f->settings->keys[0].weight, 1);
-    assert_null(f->settings->keys[0].service);
+    assert_int_equal(f->settings->keys[0].traits->weight, 1);
+    assert_null(f->settings->keys[0].traits->service);
 }
 
 static void merges_key_variables_of_all_sources(void **state)
@@ -101,6 +103,66 @@ static void reads_a_keys_file(void **state)
     assert_key(f, 1, "keys.txt:3", "keys.txt", "sk-1");
     assert_key(f, 2, "keys.txt:4", "keys.txt", "sk-2");
     assert_key(f, 3, "keys.txt:8", "keys.txt", "sk-3");
+}
+
+/* What the load before noted beside the secrets misleads nobody. */
+static void finds_doubles_in_every_load(void **state)
+{
+    struct fixture *f = *state;
+    struct settings *before = NULL;
+    static const char *const files[] = {"sk-1\nsk-2\nsk-3\n", "sk-3\nsk-2\nsk-1\nsk-3\nsk-1\n",
+                                        "sk-2\nsk-3\nsk-1\nsk-2\n", "sk-1\nsk-1\n"};
+    static const char *const warnings[] = {
+        "",
+        "keys.txt:4: keys.txt:4: the same key as keys.txt:1 (...); dropped\n"
+        "keys.txt:5: keys.txt:5: the same key as keys.txt:3 (...); dropped\n",
+        "keys.txt:4: keys.txt:4: the same key as keys.txt:1 (...); dropped\n",
+        "keys.txt:2: keys.txt:2: the same key as keys.txt:1 (...); dropped\n"};
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        fixture_write(f, "keys.txt", files[i]);
+        must_load(f, LIST("--keys-file", "keys.txt"), NULL);
+        assert_warnings(f, warnings[i]);
+        assert_int_equal(f->settings->key_count, i < 3 ? 3 : 1);
+        settings_unref(before);
+        before = settings_ref(f->settings); /* its secrets stay, with their notes */
+    }
+    settings_unref(before);
+}
+
+static void a_secret_is_a_key_at_each_service(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_write(f, "sparekey.yaml",
+                  "keys:\n"
+                  "  - {key: sk-1, base_url: 'http://one/v1'}\n"
+                  "  - {key: sk-1, base_url: 'http://two/v1'}\n"
+                  "  - {key: sk-1}\n"
+                  "  - {key: sk-1, base_url: 'http://one/v1'}\n");
+    fixture_write(f, "keys.txt", "sk-1\n");
+    must_load(f, LIST("--keys-file", "keys.txt"), NULL);
+    assert_warnings(
+        f, "sparekey.yaml:5: sparekey.yaml:5: the same key as sparekey.yaml:2 (...); dropped\n"
+           "keys.txt:1: keys.txt:1: the same key as sparekey.yaml:4 (...); dropped\n");
+    assert_int_equal(f->settings->key_count, 3);
+}
+
+/* Around the words by which a line is looked at. */
+static void refuses_an_odd_character_anywhere(void **state)
+{
+    static const char odd[] = {' ', '\t', '\001', '\037', '\177', '\200', '\377'};
+
+    (void)state;
+    for (size_t len = 1; len <= 17; len++) {
+        for (size_t at = 0; at < len * sizeof odd; at++) {
+            char key[32] = "~~~~~~~~!!!!!!!!~~";
+            key[len] = '\0';
+            assert_null(secret_problem(slice_str(key)));
+            key[at / sizeof odd] = odd[at % sizeof odd];
+            assert_non_null(secret_problem(slice_str(key)));
+        }
+    }
 }
 
 static void refuses_what_is_no_file_of_keys(void **state)
@@ -207,7 +269,8 @@ static void loads_a_million_keys(void **state)
     must_load(f, LIST("--keys-file", path), NULL);
     double taken = cpu_seconds() - before;
     assert_int_equal(f->settings->key_count, MILLION);
-    assert_string_equal(f->settings->keys[MILLION - 1].name, "many.txt:1000000");
+    (void)snprintf(path, sizeof path, "sk-proj-%0156d", MILLION - 1);
+    assert_key(f, MILLION - 1, "many.txt:1000000", f->settings->keys_file, path);
     if (!SANITIZED && taken > 3.0)
         fail_msg("a million keys took %.1f s of processor time", taken);
 }
@@ -220,6 +283,9 @@ int main(void)
         TEST(warns_about_odd_keys),
         TEST(refuses_impossible_keys),
         TEST(reads_a_keys_file),
+        TEST(finds_doubles_in_every_load),
+        TEST(a_secret_is_a_key_at_each_service),
+        TEST(refuses_an_odd_character_anywhere),
         TEST(refuses_what_is_no_file_of_keys),
         TEST(refuses_values_that_break_lines),
         TEST(limits_base_urls),

@@ -201,7 +201,7 @@ static void sample_keys_load(void **state)
     if (fixture_load(f, NULL, LIST("TEAM_A_KEY=sk-team-a-0123456789"), false) != STATUS_OK)
         fail_msg("%.*s", (int)f->report.errors.len, f->report.errors.data);
     assert_int_equal(f->settings->key_count, 1);
-    const struct key_setting *key = &f->settings->keys[0];
+    const struct key_traits *key = f->settings->keys[0].traits;
     assert_string_equal(key->name, "team-a");
     assert_string_equal(key->organization, "org-a");
     assert_string_equal(key->project, "proj_a");

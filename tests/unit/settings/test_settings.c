@@ -53,6 +53,35 @@ static void wipes_the_environment_and_remembers(void **state)
     settings_wipe_environment(NULL, NULL);
 }
 
+static void drops_its_keys_and_keeps_the_rest(void **state)
+{
+    static const char zeros[sizeof KEY_A];
+    struct fixture *f = *state;
+
+    fixture_write(f, "keys.txt", KEY_A "\n" KEY_B "\n");
+    must_load(f, LIST("--keys-file", "keys.txt", "--workers", "3"), NULL);
+    struct slice seen = secret_bytes(f->settings->keys[0].secret);
+    settings_drop_keys(f->settings);
+    assert_memory_equal(seen.ptr, zeros, seen.len); /* of a file: nobody else has it */
+    assert_int_equal(f->settings->key_count, 0);
+    assert_null(f->settings->keys);
+    assert_int_equal(f->settings->workers, 3);
+    settings_drop_keys(f->settings);
+}
+
+static void names_keys_for_messages(void **state)
+{
+    char long_name[200], out[KEY_NAME_MAX];
+
+    (void)state;
+    assert_string_equal(key_name_text("OPENAI_API_KEY", 0, out), "OPENAI_API_KEY");
+    assert_string_equal(key_name_text("keys.txt", 17, out), "keys.txt:17");
+    memset(long_name, 'n', sizeof long_name - 1);
+    long_name[sizeof long_name - 1] = '\0';
+    assert_int_equal(strlen(key_name_text(long_name, 0, out)), KEY_NAME_MAX - 1);
+    assert_string_equal(strchr(key_name_text(long_name, UINT32_MAX, out), ':'), ":4294967295");
+}
+
 static void serves_the_public_only_with_tokens(void **state)
 {
     struct fixture *f = *state;
@@ -75,8 +104,8 @@ static void serves_the_public_only_with_tokens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(drops_its_secrets_with_the_last_reference),
-        TEST(wipes_the_environment_and_remembers),
+        TEST(drops_its_secrets_with_the_last_reference), TEST(wipes_the_environment_and_remembers),
+        TEST(drops_its_keys_and_keeps_the_rest),         TEST(names_keys_for_messages),
         TEST(serves_the_public_only_with_tokens),
     };
 

@@ -175,6 +175,77 @@ static void holds_many(void **state)
     free(all);
 }
 
+static struct secret *put_number(struct vault *vault, int number)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "sk-%d", number);
+    return put(vault, text);
+}
+
+/* As a reload does: mostly the same in the same order, some dropped, some new, some elsewhere. */
+static void finds_those_that_stay_among_changes(void **state)
+{
+    enum { COUNT = 3000 };
+    static struct secret *first[COUNT], *again[COUNT];
+
+    for (int i = 0; i < COUNT; i++)
+        first[i] = put_number(*state, i);
+    for (int i = 0; i < COUNT; i += 3)
+        secret_unref(first[i]);
+    for (int i = 0; i < COUNT; i++) {
+        again[i] = put_number(*state, i % 3 ? i : COUNT + i);
+        if (i % 3)
+            assert_ptr_equal(again[i], first[i]);
+    }
+    for (int i = COUNT - 1; i >= 0; i--) {
+        struct secret *backwards = put_number(*state, i % 3 ? i : COUNT + i);
+        assert_ptr_equal(backwards, again[i]);
+        secret_unref(backwards);
+        secret_unref(again[i]);
+        if (i % 3)
+            secret_unref(first[i]);
+    }
+}
+
+static void puts_several_at_once(void **state)
+{
+    struct slice texts[VAULT_AT_ONCE + 1];
+    struct secret *secrets[VAULT_AT_ONCE + 1] = {NULL}, *one = put(*state, "two");
+
+    for (size_t i = 0; i < VAULT_AT_ONCE + 1; i++)
+        texts[i] = SLICE("one");
+    texts[1] = texts[3] = SLICE("two");
+    assert_int_equal(vault_put_all(*state, texts, VAULT_AT_ONCE + 1, secrets), STATUS_LIMIT);
+    assert_int_equal(vault_put_all(*state, texts, 0, secrets), STATUS_OK);
+    assert_int_equal(vault_put_all(*state, texts, VAULT_AT_ONCE, secrets), STATUS_OK);
+    assert_ptr_equal(secrets[1], one);
+    assert_ptr_equal(secrets[3], one);
+    assert_ptr_equal(secrets[2], secrets[0]);
+    assert_true(slice_eq(secret_bytes(secrets[0]), SLICE("one")));
+    for (size_t i = 0; i < VAULT_AT_ONCE; i++)
+        secret_unref(secrets[i]);
+    texts[5] = slice_of("", 0);
+    assert_int_equal(vault_put_all(*state, texts, VAULT_AT_ONCE, secrets), STATUS_LIMIT);
+    assert_true(slice_eq(secret_bytes(one), SLICE("two")));
+    secret_unref(one);
+}
+
+static void keeps_a_note(void **state)
+{
+    struct secret *first = put(*state, "0123456789"), *again;
+
+    assert_int_equal(*secret_note(first), 0);
+    *secret_note(first) = 7;
+    again = put(*state, "0123456789");
+    assert_int_equal(*secret_note(again), 7);
+    secret_unref(again);
+    secret_unref(first);
+    again = put(*state, "9876543210"); /* in the same place */
+    assert_int_equal(*secret_note(again), 0);
+    secret_unref(again);
+}
+
 /* Four threads put, compare and drop the same few secrets: a lost reference or a revived secret
  * shows as foreign bytes, or under the sanitizers. */
 static void *churn(void *argument)
@@ -222,6 +293,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(compares, set_up, tear_down),
         cmocka_unit_test_setup_teardown(masks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(holds_many, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(finds_those_that_stay_among_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(puts_several_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_a_note, set_up, tear_down),
         cmocka_unit_test_setup_teardown(serves_threads, set_up, tear_down),
     };
 

@@ -28,10 +28,10 @@ static void reads_yaml_keys(void **state)
                        "OPENAI_API_KEY_FALLBACK_1 (sk-proj...BBBB); dropped\n");
     assert_int_equal(f->settings->key_count, 5);
     assert_key(f, 0, "first", "environment", KEY_A);
-    assert_string_equal(f->settings->keys[0].organization, "org-1");
+    assert_string_equal(f->settings->keys[0].traits->organization, "org-1");
     assert_key(f, 1, "OPENAI_API_KEY_FALLBACK_1", "sparekey.yaml:1", KEY_B);
     assert_key(f, 2, "sparekey.yaml:4", "sparekey.yaml:4", KEY_C);
-    const struct key_setting *azure = &f->settings->keys[2];
+    const struct key_traits *azure = f->settings->keys[2].traits;
     assert_string_equal(azure->service->host, "RES.openai.azure.com");
     assert_string_equal(azure->service->path, "/openai/v1");
     assert_string_equal(azure->auth_header, "api-key");
@@ -40,9 +40,9 @@ static void reads_yaml_keys(void **state)
     assert_string_equal(azure->models[0], "m1");
     assert_string_equal(azure->models[1], "m2");
     assert_null(azure->models[2]);
-    assert_ptr_equal(f->settings->keys[3].service, azure->service);
+    assert_ptr_equal(f->settings->keys[3].traits->service, azure->service);
     assert_key(f, 4, "TEAM_KEY", "sparekey.yaml:16", "sk-team");
-    assert_string_equal(f->settings->keys[4].project, "proj_1");
+    assert_string_equal(f->settings->keys[4].traits->project, "proj_1");
     assert_int_equal(f->settings->client_token_count, 2);
 }
 

@@ -20,6 +20,7 @@ UNTESTED = {
     "gateway/attempt": "tests/e2e/test_failover.py, test_streams.py, test_upstream.py",
     "gateway/exchange": "tests/e2e/test_failover.py, test_bodies.py",
     "gateway/gateway": "tests/e2e/test_operation.py: start, reload, drain",
+    "gateway/own_routes": "tests/unit/gateway/test_own.c: the table; tests/e2e/test_own.py",
     "gateway/prober": "tests/e2e/test_prober.py",
     "gateway/router": "tests/e2e/test_http.py, test_guard.py",
     "gateway/worker": "tests/e2e/test_operation.py: reload, drain; test_prober.py",

@@ -374,19 +374,19 @@ static void a_long_pipeline_waits(void **state)
 {
     (void)state;
     size_t len;
-    char *requests = pipeline_of(20000, &len);
+    char *requests = pipeline_of(15000, &len);
     struct end *c = client();
     assert_true(len > 5 * SERVER_PIPELINE_MAX);
     owner.on_complete = NULL;
     end_write(c, requests, len);
-    for (unsigned i = 1; i <= 20000; i++) {
+    for (unsigned i = 1; i <= 15000; i++) {
         RUN_UNTIL(owner.completes == i);
         assert_int_equal(owner.heads, i);
         assert_true(owner.last->pipelined.len <= SERVER_PIPELINE_MAX + NET_SCRATCH_BYTES);
         answer_target(&owner, owner.last);
     }
-    RUN_UNTIL(count_of(c, "HTTP/1.1 200") == 20000);
-    assert_order(c, 20000);
+    RUN_UNTIL(count_of(c, "HTTP/1.1 200") == 15000);
+    assert_order(c, 15000);
     end_free(c);
     free(requests);
 }

@@ -13,6 +13,7 @@ struct look {
     bool rotate;          /* any ready key will do, so none is waited for */
     struct lane *lane;    /* of the route, or NULL while none is needed */
     struct key *soft;     /* ready, but suspected of failing alone */
+    struct key *overdue;  /* ready, but its first answer ever is a long time coming */
     struct key *unproven; /* would be it, but its first answer is awaited */
     struct key *full;     /* would be it, but for its accounts' headroom; the first to have it */
     int64_t full_ns;      /* when that is */
@@ -325,12 +326,26 @@ static bool key_suspected(const struct look *look, struct key *key)
            node_suspects(look, &look->pool->egress, key);
 }
 
-/* When the wait for the key's first answer ends; a time not after now: nobody waits. */
+/* Whether the key's first answer ever is under way, and others could go elsewhere. */
+static bool awaits_proof(const struct pool *pool, const struct key *key)
+{
+    return !key->proven && key_in_flight(key) && pool->count > 1 &&
+           pool->options.fallback_enabled && pool->options.proof_wait_ns > 0;
+}
+
+/* When one more may be sent to a key without any answer yet; a time not after now: at once. After
+ * each wait for its first answer twice as many may be under way as before: a dead key that is slow
+ * to say so is asked a few times and not by everybody, and a slow good one holds up nobody long. */
 static int64_t proof_until(const struct pool *pool, const struct key *key)
 {
-    if (key->proven || !key_in_flight(key) || pool->count < 2 || !pool->options.fallback_enabled)
+    uint32_t in_flight = key_in_flight(key);
+    int64_t waits = 0;
+
+    if (!awaits_proof(pool, key))
         return INT64_MIN;
-    return key->proof_started_ns + pool->options.proof_wait_ns;
+    while (in_flight >> waits)
+        waits++;
+    return key->proof_started_ns + waits * pool->options.proof_wait_ns;
 }
 
 static bool is_taboo(const struct pool *pool, const struct owner *owner)
@@ -428,6 +443,13 @@ static bool compare(struct look *look, struct key *key)
     return ++look->scored >= SCORED_MAX;
 }
 
+/* Whether the first answer of the key that is waited for may be a matter of a moment. */
+static bool worth_waiting_for(const struct look *look)
+{
+    return look->unproven &&
+           look->now_ns < look->unproven->proof_started_ns + look->pool->options.proof_wait_ns;
+}
+
 /* Whether the search ends with this key: it is it, or it is the one to wait for. */
 static bool consider(struct look *look, struct key *key)
 {
@@ -437,11 +459,16 @@ static bool consider(struct look *look, struct key *key)
     if (proof_until(look->pool, key) > look->now_ns) {
         if (!look->unproven)
             look->unproven = key;
-        return !look->rotate;
+        return !look->rotate && worth_waiting_for(look);
     }
     if (key_suspected(look, key) || is_shunned(look, key)) {
         if (!look->soft)
             look->soft = key;
+        return false;
+    }
+    if (awaits_proof(look->pool, key)) {
+        if (!look->overdue)
+            look->overdue = key;
         return false;
     }
     return !look->scoring || compare(look, key);
@@ -563,7 +590,9 @@ static enum choice settle_full(const struct look *look, struct pick *ret_pick)
 static enum choice settle(struct look *look, struct key *key, struct pick *ret_pick)
 {
     if (!key)
-        key = look->unproven && !look->soft ? look->unproven : look->soft;
+        key = look->soft ? look->soft : worth_waiting_for(look) ? look->unproven : look->overdue;
+    if (!key)
+        key = look->unproven;
     if (!key)
         return settle_full(look, ret_pick);
     if (key == look->unproven) {

@@ -73,6 +73,15 @@ def test_three_bad_keys_of_four(stage):
     assert counts["b"] == 1
 
 
+def test_a_revoked_key_that_is_slow_to_say_so_is_asked_once(stage):
+    """Longer than SPAREKEY_PROOF_WAIT; the others go to keys that answer."""
+    mock, gateway = stage.up({"a": {"state": "revoked", "latency_ms": 3000}, "b": {}, "c": {}})
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        for answer in pool.map(lambda i: gateway.chat(f"n{i}"), range(320)):
+            text_of(answer)
+    assert mock.counts()["a"] == 1
+
+
 @pytest.mark.parametrize("error, healthy", [
     ("429_requests", ["c"]),           # the project's limit: both keys of p1 cool
     ("429_insufficient_quota", ["c"]), # the organisation's money

@@ -58,6 +58,7 @@ static void an_unproven_key_is_asked_once_at_a_cold_start(void **state)
     pool_free(pool);
 }
 
+/* Who has waited long enough goes elsewhere, where somebody is ready. */
 static void waiting_for_a_proof_ends(void **state)
 {
     struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
@@ -71,9 +72,36 @@ static void waiting_for_a_proof_ends(void **state)
     assert_sends(&first, 0, 0);
     begin(&second, pool, 100 * MS);
     assert_int_equal(wait_of(&second, 100 * MS), 300 * MS);
-    assert_sends(&second, 300 * MS, 0);
+    assert_sends(&second, 300 * MS, 1);
     plan_end(&first, 300 * MS);
     plan_end(&second, 300 * MS);
+    pool_free(pool);
+}
+
+/* A crowd at two keys, neither of which ever says a word: one request each, and then after each wait
+ * twice as many. */
+static void a_silent_key_is_asked_by_few(void **state)
+{
+    static const unsigned so_far[][2] = {{1, 0}, {1, 1}, {4, 2}, {8, 4}};
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+    struct plan plans[64];
+    struct pool *pool;
+
+    (void)state;
+    options.proof_wait_ns = 300 * MS;
+    pool = pool_of(&options, 2, NULL);
+    for (int i = 0; i < 64; i++)
+        begin(&plans[i], pool, 0);
+    for (unsigned step = 0; step < sizeof so_far / sizeof *so_far; step++) {
+        int64_t now = 300 * MS * step;
+        for (int i = 0; i < 64; i++)
+            if (plans[i].current == KEY_NONE)
+                (void)next(&plans[i], now);
+        for (unsigned key = 0; key < 2; key++)
+            assert_int_equal(view(pool, key, now).in_flight, so_far[step][key]);
+    }
+    for (int i = 0; i < 64; i++)
+        plan_end(&plans[i], 2 * S);
     pool_free(pool);
 }
 
@@ -144,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unproven_key_is_asked_once_at_a_cold_start),
         cmocka_unit_test(waiting_for_a_proof_ends),
+        cmocka_unit_test(a_silent_key_is_asked_by_few),
         cmocka_unit_test(a_proof_ends_when_the_stream_flows),
         cmocka_unit_test(a_lone_key_needs_no_proof),
         cmocka_unit_test(a_key_in_trial_is_waited_for_when_it_is_the_only_one),

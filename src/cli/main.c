@@ -5,6 +5,7 @@
 
 #include "cli/process.h"
 #include "settings/names.h"
+#include "settings/report.h"
 
 /* In the order of --help. A new subcommand is a line here and a file in meson.build. */
 const struct command command_table[] = {
@@ -58,14 +59,16 @@ const struct command *command_find(const char *name)
 int command_unknown(const char *name)
 {
     struct name_search search = {.name = slice_str(name)};
+    char quoted[REPORT_QUOTE_MAX];
+    const char *shown = report_quote(search.name, false, quoted); /* it may be a key */
 
     for (const struct command *c = command_table; c->name; c++)
         name_offer(&search, slice_str(c->name), c->name);
     if (search.match)
-        (void)fprintf(stderr, "sparekey: unknown command \"%.40s\"; did you mean %s?\n", name,
+        (void)fprintf(stderr, "sparekey: unknown command %s; did you mean %s?\n", shown,
                       search.match);
     else
-        (void)fprintf(stderr, "sparekey: unknown command \"%.40s\"; see sparekey --help\n", name);
+        (void)fprintf(stderr, "sparekey: unknown command %s; see sparekey --help\n", shown);
     return EXIT_USAGE;
 }
 

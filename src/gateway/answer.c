@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "gateway/echo.h"
+#include "gateway/headers.h"
 #include "gateway/respond.h"
 
 enum {
@@ -42,8 +43,11 @@ static enum status add_own_fields(struct exchange *x, struct buffer *fields, boo
                             (x->phase == PHASE_HOLDING || x->phase == PHASE_AWAITING ? 1 : 0));
     text_put(&t, SLICE("\r\n"));
     put_trail(&t, &x->plan);
-    if (no_retry)
+    if (no_retry) {
+        headers_drop_line(fields,
+                          SLICE("x-should-retry")); /* the upstream's own would contradict */
         text_put(&t, SLICE("x-should-retry: false\r\n"));
+    }
     return t.status;
 }
 

@@ -207,6 +207,13 @@ static bool replace_answer(struct exchange *x, const struct evidence *evidence,
                             slice_str(error->code)) == STATUS_OK;
 }
 
+/* An error answer that no SDK can read: a web page, or nothing at all. */
+static bool is_for_people(const struct exchange *x)
+{
+    return !x->head_method && x->endpoint.family != FAMILY_UNKNOWN &&
+           (!x->ws->held.len || slice_starts(slice_str(x->ws->content_type), SLICE("text/html")));
+}
+
 /* An answer that the caller can read, whatever came: an error event before any content becomes the
  * answer it would have been outside a stream; an error answer that broke off keeps its status.
  * False: there is none. */
@@ -216,9 +223,17 @@ static bool make_presentable(struct exchange *x, enum transport transport,
     struct error_fields error = {.code = "answer_cut",
                                  .type = RESPOND_ERROR_TYPE,
                                  .message = "The upstream's error answer broke off."};
+    static const struct error_fields unreadable = {
+        .code = "answer_without_json",
+        .type = RESPOND_ERROR_TYPE,
+        .message =
+            "The upstream, or something before it, answered with this status and without the "
+            "JSON that says why."};
 
     if (!x->ws || x->status == 0)
         return false;
+    if (transport == TRANSPORT_OK && x->status >= 400 && is_for_people(x))
+        return replace_answer(x, evidence, &unreadable);
     if (transport != TRANSPORT_OK)
         return x->status >= 400 && replace_answer(x, evidence, &error);
     if (!answer->in_stream || x->failed_document)
@@ -313,11 +328,19 @@ static bool note_head(struct exchange *x, const struct http_head *head)
     return true;
 }
 
+/* A page for people where the API has only data: what stands before OpenAI has answered. */
+static bool is_web_page(const struct exchange *x)
+{
+    return slice_starts(slice_str(x->ws->content_type), SLICE("text/html")) &&
+           x->endpoint.family != FAMILY_UNKNOWN && !family_stateful(x->endpoint.family);
+}
+
 /* Errors are judged when complete; a JSON document says nothing before its end, and until then it
  * can still be had from another key. Anything else may be a long time coming. */
 static bool held_to_its_end(const struct exchange *x)
 {
-    return x->status >= 400 || headers_type_is_json(slice_str(x->ws->content_type));
+    return x->status >= 400 || headers_type_is_json(slice_str(x->ws->content_type)) ||
+           is_web_page(x);
 }
 
 static void on_head(struct upstream_call *call, const struct http_head *head)
@@ -417,6 +440,8 @@ static bool is_rightly_empty(const struct exchange *x)
  * document that is framed as a whole one is a broken answer too. Longer ones have begun to flow. */
 static bool is_whole_document(const struct exchange *x)
 {
+    if (is_web_page(x))
+        return x->head_method;
     if (x->is_stream || x->head_method || x->status == 204 || is_rightly_empty(x) ||
         !headers_type_is_json(slice_str(x->ws->content_type)))
         return true;
@@ -434,9 +459,22 @@ static bool is_failed_response(const struct exchange *x)
            response_failed(buffer_slice(&x->ws->held));
 }
 
+/* Some servers leave out the blank line behind the last event. */
+static void end_last_event(struct exchange *x)
+{
+    if (!x->is_stream || !sse_finish(&x->sse))
+        return;
+    if (x->phase == PHASE_FLOWING)
+        answer_flow(x, "\n", 1);
+    else if (buffer_append(&x->ws->held, SLICE("\n"), SIZE_MAX) != STATUS_OK)
+        return; /* without memory it goes out as it came */
+}
+
 static void on_complete(struct upstream_call *call)
 {
     struct exchange *x = of_call(call);
+
+    end_last_event(x);
     bool truncated = x->is_stream && !x->sse.terminal && !x->sse.error;
 
     if (x->phase == PHASE_FLOWING) {

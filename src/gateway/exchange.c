@@ -432,6 +432,7 @@ static void begin_plan(struct exchange *x)
         .stream = x->ws->peek.stream,
         .stateless = stateless,
         .opaque = x->endpoint.family == FAMILY_UNKNOWN,
+        .bound = x->endpoint.names_object || x->ws->peek.references,
         .model = peek_model(&x->ws->peek),
         .deadline_ns = x->plan.deadline_ns,
         .tokens = estimate_tokens(x->ws),

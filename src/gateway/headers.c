@@ -252,6 +252,23 @@ bool headers_type_is_json(struct slice content_type)
            (!behind.len || behind.ptr[0] == ';' || behind.ptr[0] == ' ');
 }
 
+void headers_drop_line(struct buffer *lines, struct slice name)
+{
+    size_t from = 0, kept = 0;
+
+    while (from < lines->len) {
+        struct slice rest = slice_of(lines->data + from, lines->len - from);
+        const char *lf = memchr(rest.ptr, '\n', rest.len);
+        size_t len = lf ? (size_t)(lf - rest.ptr) + 1 : rest.len;
+        if (!(begins_with(rest, name) && rest.len > name.len && rest.ptr[name.len] == ':')) {
+            memmove(lines->data + kept, rest.ptr, len);
+            kept += len;
+        }
+        from += len;
+    }
+    lines->len = kept;
+}
+
 bool headers_say_encoded(struct slice lines)
 {
     struct slice line, name;

@@ -38,6 +38,9 @@ enum status headers_upstream(const struct http_head *head, struct slice via, str
 NODISCARD
 enum status headers_downstream(const struct http_head *head, struct buffer *out);
 
+/* Takes every line of this name out. */
+void headers_drop_line(struct buffer *lines, struct slice name);
+
 /* Whether the lines of an answer say that its body is compressed, though nobody asked for that. */
 bool headers_say_encoded(struct slice lines);
 

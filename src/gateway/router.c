@@ -121,6 +121,8 @@ static bool passes(struct worker *worker, struct server_conn *request, const str
         return false;
     }
     if (facts->loop) {
+        log_line(worker->shared->log, LOG_SEVERITY_ERROR, "loop_detected",
+                 "SPAREKEY_UPSTREAM_URL leads back to this gateway");
         respond_error(request, 508, "loop_detected", SLICE("x-should-retry: false\r\n"),
                       "This request has passed this gateway before: SPAREKEY_UPSTREAM_URL leads "
                       "back to the gateway itself.");

@@ -42,7 +42,8 @@ static const struct row rows[] = {
     ROW("/files/**", FAMILY_FILES, STREAM_NONE, true),
     ROW("/uploads/**", FAMILY_UPLOADS, STREAM_NONE, true),
     ROW("/batches/**", FAMILY_BATCHES, STREAM_NONE, true),
-    ROW("/fine_tuning/alpha/graders/*", FAMILY_FINE_TUNING, STREAM_NONE, false),
+    ROW("/fine_tuning/alpha/graders/run", FAMILY_FINE_TUNING, STREAM_NONE, false),
+    ROW("/fine_tuning/alpha/graders/validate", FAMILY_FINE_TUNING, STREAM_NONE, false),
     ROW("/fine_tuning/**", FAMILY_FINE_TUNING, STREAM_NONE, true),
     ROW("/vector_stores/*/search", FAMILY_VECTOR_STORES, STREAM_NONE, false),
     ROW("/vector_stores/**", FAMILY_VECTOR_STORES, STREAM_NONE, true),
@@ -77,16 +78,21 @@ static bool next_segment(struct slice *rest, struct slice *ret_segment)
     return true;
 }
 
-static bool matches(struct slice pattern, struct slice path)
+/* `*ret_named`: a wildcard stands for something. */
+static bool matches(struct slice pattern, struct slice path, bool *ret_named)
 {
     struct slice want, have;
 
+    *ret_named = false;
     while (next_segment(&pattern, &want)) {
-        if (slice_eq(want, SLICE("/**")))
+        if (slice_eq(want, SLICE("/**"))) {
+            *ret_named |= path.len > 0;
             return true;
+        }
         if (!next_segment(&path, &have))
             return false;
         bool any = slice_eq(want, SLICE("/*")) && have.len > 1;
+        *ret_named |= any;
         if (!any && !slice_eq(want, have))
             return false;
     }
@@ -103,16 +109,26 @@ static struct slice bare_path(struct slice path)
     return path;
 }
 
+/* What stands behind these paths is the same for every project, or is no object. */
+static bool is_of_projects(enum family family)
+{
+    return family != FAMILY_MODELS && family != FAMILY_ADMIN && family != FAMILY_REALTIME;
+}
+
 struct endpoint endpoint_lookup(struct slice method, struct slice path)
 {
     bool reads = slice_eq(method, SLICE("GET")) || slice_eq(method, SLICE("HEAD"));
     struct slice bare = bare_path(path);
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (matches(rows[i].pattern, bare))
-            return (struct endpoint){rows[i].family, rows[i].stream, rows[i].stateful && !reads};
+        bool named;
+        if (matches(rows[i].pattern, bare, &named))
+            return (struct endpoint){.family = rows[i].family,
+                                     .stream = rows[i].stream,
+                                     .stateful = rows[i].stateful && !reads,
+                                     .names_object = named && is_of_projects(rows[i].family)};
     }
-    return (struct endpoint){FAMILY_UNKNOWN, STREAM_NONE, !reads};
+    return (struct endpoint){.family = FAMILY_UNKNOWN, .stateful = !reads};
 }
 
 const char *family_name(enum family family)

@@ -69,6 +69,8 @@ struct endpoint {
     bool
         stateful; /* the call creates or changes an object of its project: see openai-protocol.md §2.4.
                       POST /responses is not marked: whether it is follows from the body (peek) */
+    bool
+        names_object; /* the path names an object (/files/{id}), which exists in one project only */
 };
 
 /* `path` without query string, with or without the leading "/v1" (double slashes already

@@ -591,6 +591,16 @@ void sse_feed(struct sse *sse, const char *data, size_t len)
     }
 }
 
+bool sse_finish(struct sse *sse)
+{
+    if (sse->terminal || !sse->mid_event || sse->line != LINE_START)
+        return false;
+    sse_feed(sse, "\n", 1);
+    sse->mid_event =
+        !sse->terminal; /* of what was not the end, the reader has the beginning only */
+    return sse->terminal;
+}
+
 void sse_clear(struct sse *sse)
 {
     if (sse)

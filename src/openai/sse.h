@@ -61,6 +61,11 @@ void sse_init(struct sse *sse, enum stream_protocol protocol);
 /* The next bytes of the body, any cut. On exhausted memory the error data is cut short, nothing else. */
 void sse_feed(struct sse *sse, const char *data, size_t len);
 
+/* The body has ended as it should. An event whose lines are whole counts though the blank line behind
+ * it is missing, if it is what ends the stream: true then, and the blank line is to be made up for
+ * the reader, who would lose the event. */
+bool sse_finish(struct sse *sse);
+
 void sse_clear(struct sse *sse);
 
 /* The in-band error event to append when a stream of this protocol was cut after content had been

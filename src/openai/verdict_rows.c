@@ -256,6 +256,7 @@ static const struct verdict_row rows[] = {
      .verdict = BROKEN(FAILURE_SERVER, SCOPE_SERVICE_MODEL, false)},
     {.name = "502", .status = 502, .unsafe_if_stateful = true,
      .verdict = BROKEN(FAILURE_SERVER, SCOPE_SERVICE, false)},
+    {.name = "508_loop", .status = 508, .code = "loop_detected", .verdict = CALLER}, /* our own */
     {.name = "503_overloaded", .code = "server_is_overloaded", .verdict = OVERLOADED},
     {.name = "503_type", .status = 503, .type = "service_unavailable_error", .verdict = OVERLOADED},
     {.name = "503_text", .status = 503, .message = "overloaded", .verdict = OVERLOADED},

@@ -49,6 +49,7 @@ void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_reques
         .patience_ns = -1,
         .stateless = request->stateless,
         .opaque = request->opaque,
+        .bound = request->bound,
         .phase = PLAN_CHOOSING,
         .stay = KEY_NONE,
         .current = KEY_NONE,
@@ -186,6 +187,8 @@ static bool replay_forbidden(const struct plan *plan, const struct verdict *verd
 
     if (plan->opaque && status != 0)
         return true;
+    if (!plan->stateless && (status == 500 || status == 502) && plan->service_failures > 0)
+        return true; /* an error that may have come behind the work: once more, and no more */
     return verdict->maybe_ran &&
            (plan->opaque || !plan->stateless || plan->maybe_ran_replays >= PLAN_MAYBE_RAN_REPLAYS);
 }

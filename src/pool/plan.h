@@ -46,6 +46,9 @@ struct plan_request {
     bool stream;         /* the caller asked for a stream */
     bool stateless;      /* replay of maybe-run work is allowed (openai-protocol.md §2.4) */
     bool opaque;         /* unknown endpoint: never replayed once bytes were sent */
+    bool bound;          /* it names objects of one project (a file, a stored response): after the
+                            first attempt only keys of the same project are asked, for elsewhere the
+                            objects do not exist */
     struct slice model;  /* only hashed; empty when the request names none */
     int64_t deadline_ns; /* no attempt starts after this */
     int64_t tokens;      /* estimate of what it will be charged: characters / 4 + maximum output * n
@@ -169,7 +172,7 @@ struct plan {
     int64_t wait_left_ns;  /* not in line: how long it may still wait in lines */
     uint32_t forgiven;     /* rate limits among the first so many attempts no longer count */
     uint8_t rounds;        /* how often that was done */
-    bool stateless, opaque;
+    bool stateless, opaque, bound;
     bool unpaid;        /* its next attempt has not had its share of the retry budget yet */
     bool stepped_aside; /* for others to try whether the service is back */
     bool proven;        /* the attempt in flight has begun to serve the caller */

@@ -78,6 +78,12 @@ void select_tried(struct pool *pool, key_id id, bool may_repeat)
     note(pool, key, may_repeat ? NOTE_TRIED : NOTE_TRIED | NOTE_FOR_GOOD);
 }
 
+void select_only_project(struct pool *pool, key_id id)
+{
+    pool->only = key_project_node(pool_key(pool, id));
+    pool->only_stamp = pool->stamp;
+}
+
 void select_avoid_project(struct pool *pool, key_id id)
 {
     struct key *key = pool_key(pool, id);
@@ -353,10 +359,18 @@ static bool is_taboo(const struct pool *pool, const struct owner *owner)
     return owner && owner->taboo == pool->stamp;
 }
 
+/* Whether the selection is bound to another project than the key's. */
+static bool is_elsewhere(const struct pool *pool, const struct key *key)
+{
+    const struct node *project = key->project ? &key->project->node : &key->node;
+
+    return pool->only_stamp == pool->stamp && pool->only != project;
+}
+
 bool select_is_ruled_out(const struct pool *pool, const struct key *key)
 {
-    return notes_of(pool, key) & (NOTE_FOR_GOOD | NOTE_TABOO) || is_taboo(pool, key->project) ||
-           is_taboo(pool, key->org);
+    return is_elsewhere(pool, key) || notes_of(pool, key) & (NOTE_FOR_GOOD | NOTE_TABOO) ||
+           is_taboo(pool, key->project) || is_taboo(pool, key->org);
 }
 
 /* What it may ask, but not in this pass, is avoided, too. */

@@ -20,6 +20,7 @@ void select_begin(struct pool *pool, int64_t now_ns);
  * whole organisation. Shunned: keys of that organisation only if no other can be had. */
 void select_tried(struct pool *pool, key_id key, bool may_repeat);
 void select_shun_org(struct pool *pool, key_id key);
+void select_only_project(struct pool *pool, key_id id); /* every other project is out */
 void select_avoid_project(struct pool *pool, key_id key);
 void select_avoid_org(struct pool *pool, key_id key);
 

@@ -71,8 +71,10 @@ struct pool {
     struct rng rng;
     struct hash_seed hash_seed;
     uint64_t epoch;
-    uint64_t stamp;  /* number of the current selection */
-    uint64_t serial; /* number of the last attempt; even */
+    uint64_t stamp;          /* number of the current selection, … */
+    uint64_t only_stamp;     /* … and of the last one bound to a project, … */
+    const struct node *only; /* … which is this one */
+    uint64_t serial;         /* number of the last attempt; even */
 
     struct keys keys;
     struct key **order; /* of the view */

@@ -199,6 +199,8 @@ static void no_room(struct plan *plan, const struct pick *pick, int64_t now_ns,
 
 static void mark_trail(struct plan *plan)
 {
+    if (plan->bound && plan->attempt_count)
+        select_only_project(plan->pool, plan->attempts[0].key);
     for (uint32_t i = 0; i < plan->attempt_count; i++) {
         const struct plan_attempt *attempt = &plan->attempts[i];
 

@@ -13,7 +13,10 @@
 #include "settings/dotenv.h"
 #include "settings/value.h"
 
-enum { FILE_MAX_BYTES = 64 << 20 }; /* of .env and YAML files: a quarter of a million keys */
+enum {
+    FILE_MAX_BYTES = 64 << 20, /* of .env and YAML files: a quarter of a million keys */
+    NAME_SHOWN_MAX = 32,       /* a longer word in the place of a name may be a key */
+};
 
 static const char yaml_name[] = "sparekey.yaml";
 
@@ -276,6 +279,17 @@ static bool is_ours(struct slice name)
     return slice_starts(name, SLICE("SPAREKEY_")) || slice_starts(name, SLICE("OPENAI_"));
 }
 
+/* As shells spell the name of a variable. */
+static bool is_name(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i], lower = (char)(c | 0x20);
+        if (!(lower >= 'a' && lower <= 'z') && c != '_' && !(i && c >= '0' && c <= '9'))
+            return false;
+    }
+    return text.len > 0 && text.len < NAME_SHOWN_MAX;
+}
+
 /* .env files belong to the application too: a line that we cannot read is an error only when it
  * is about us. */
 static enum status add_dotenv_line(struct loading *l, const struct dotenv_line *line,
@@ -290,8 +304,9 @@ static enum status add_dotenv_line(struct loading *l, const struct dotenv_line *
         return loading_add(l, line->name, line->value, &origin);
     if (is_ours(line->name))
         report_error(&l->reporter, &origin, name, "%s", line->problem);
-    else
-        report_warning(&l->reporter, &origin, name, "line not used: %s", line->problem);
+    else /* a key on a line of its own stands where a name should */
+        report_warning(&l->reporter, &origin, is_name(line->name) ? name : NULL,
+                       "line not used: %s", line->problem);
     return STATUS_OK;
 }
 

@@ -189,3 +189,37 @@ def test_stale_connections_are_replayed_and_blame_nobody(stage):
         assert answer.headers["x-sparekey-attempts"] == "1" and not trail_of(answer)
     assert set(mock.asked()) == {"a"}
     assert gateway.health()["summary"]["healthyKeys"] == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/resp_1", "/v1/files/file-1"])
+@pytest.mark.parametrize("fault", ["error:429_requests", "error:503_overloaded", "status:500"])
+def test_an_object_is_asked_for_in_one_project_only(stage, path, fault):
+    """Elsewhere it does not exist, and saying so would hide what really happened."""
+    mock, gateway = stage.up(SPAREKEY_MAX_WAIT="0")
+    mock.fault(fault, key="a")
+    answer = gateway.request("GET", path)
+    assert set(mock.asked()) == {"a"}
+    assert answer.status_code in (429, 500, 503)
+
+
+def test_a_body_that_names_an_object_stays_in_one_project(stage):
+    mock, gateway = stage.up(SPAREKEY_MAX_WAIT="0")
+    mock.fault("error:429_requests", key="a")
+    body = {"model": MODEL, "input": "go on", "previous_response_id": "resp_1"}
+    assert gateway.request("POST", "/v1/responses", json=body).status_code == 429
+    assert set(mock.asked()) == {"a"}
+
+
+def test_a_stored_response_is_asked_for_twice_at_most_after_errors(stage):
+    mock, gateway = stage.up(("a", "b", "c"))
+    mock.fault("status:500")
+    body = {"model": MODEL, "input": "hello"}
+    assert gateway.request("POST", "/v1/responses", json=body).status_code == 500
+    assert len(mock.asked()) == 2
+
+
+def test_a_web_page_is_no_answer(stage):
+    mock, gateway = stage.up()
+    mock.fault("html:200", key="a")
+    text_of(gateway.chat())
+    assert mock.asked() == ["a", "b"]

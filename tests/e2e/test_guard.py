@@ -95,6 +95,7 @@ def test_a_loop_is_found(stage):
     assert answer.json()["error"]["code"] == "loop_detected"
     assert answer.headers["x-should-retry"] == "false"
     assert len(mock.journal()) == 1
+    gateway.wait_for_log('"event":"loop_detected"')
 
 
 def test_another_gateway_in_between_is_no_loop(stage):

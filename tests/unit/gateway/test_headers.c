@@ -248,6 +248,24 @@ static void spaces_around_values_are_one(void **state)
          "a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ne: \r\nf: 6\r\ng: 7\r\nh: 8\r\n");
 }
 
+static void lines_are_taken_out(void **state)
+{
+    struct buffer lines = {0};
+
+    (void)state;
+    assert_int_equal(buffer_append(&lines,
+                                   SLICE("X-Should-Retry: true\r\na: x-should-retry: 1\r\n"
+                                         "x-should-retry-not: 1\r\nx-should-retry:false\r\n"),
+                                   OUT_MAX),
+                     STATUS_OK);
+    headers_drop_line(&lines, SLICE("x-should-retry"));
+    assert_text(&lines, "a: x-should-retry: 1\r\nx-should-retry-not: 1\r\n");
+    headers_drop_line(&lines, SLICE("b"));
+    assert_text(&lines, "a: x-should-retry: 1\r\nx-should-retry-not: 1\r\n");
+    buffer_clear(&lines);
+    headers_drop_line(&lines, SLICE("b"));
+}
+
 /* What is in the buffer stays, and a head as large as heads get fits behind it. */
 static void appends(void **state)
 {
@@ -283,6 +301,7 @@ int main(void)
         cmocka_unit_test(timeouts),
         cmocka_unit_test(a_via_of_our_own_marks_a_loop),
         cmocka_unit_test(spaces_around_values_are_one),
+        cmocka_unit_test(lines_are_taken_out),
         cmocka_unit_test(appends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

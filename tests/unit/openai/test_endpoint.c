@@ -167,9 +167,32 @@ static void test_stateful_families(void **state)
     }
 }
 
+static void objects_are_named_by_paths(void **state)
+{
+    static const char *const objects[] = {
+        "/v1/files/file-1",         "/files/file-1/content",        "/responses/resp_1",
+        "/responses/resp_1/cancel", "/chat/completions/chatcmpl-1", "/vector_stores/vs_1/search",
+        "/threads/thread_1/runs",   "/conversations/conv_1/items",
+    };
+    static const char *const others[] = {
+        "/v1/files",          "/files/",
+        "/responses",         "/chat/completions",
+        "/models/gpt-5",      "/embeddings",
+        "/responses/compact", "/batches",
+        "/unknown/x",         "/fine_tuning/alpha/graders/run",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
+        assert_true(endpoint_lookup(SLICE("GET"), slice_str(objects[i])).names_object);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(endpoint_lookup(SLICE("GET"), slice_str(others[i])).names_object);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(objects_are_named_by_paths),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_odd_paths),
         cmocka_unit_test(test_empty_segment),

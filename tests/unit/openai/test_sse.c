@@ -482,13 +482,48 @@ static void test_random_bytes(void **state)
     }
 }
 
+static void the_last_blank_line_may_be_missing(void **state)
+{
+    static const struct {
+        enum stream_protocol protocol;
+        const char *text;
+        bool completes;
+    } cases[] = {
+        {STREAM_CHAT, "data: [DONE]\n", true},
+        {STREAM_CHAT, "data: [DONE]", false}, /* it may have been longer */
+        {STREAM_CHAT, "data: {\"choices\":[]}\n", false},
+        {STREAM_CHAT, "data: [DONE]\n\n", false}, /* complete already */
+        {STREAM_RESPONSES, "event: response.completed\ndata: {\"type\":\"response.completed\"}\n",
+         true},
+        {STREAM_RESPONSES, "event: response.completed\ndata: {\"type\":\"resp", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sse sse;
+        sse_init(&sse, cases[i].protocol);
+        sse_feed(&sse, cases[i].text, strlen(cases[i].text));
+        bool before = sse.terminal, mid_event = sse.mid_event;
+        if (sse_finish(&sse) != cases[i].completes)
+            fail_msg("%s", cases[i].text);
+        assert_int_equal(sse.terminal, before || cases[i].completes);
+        assert_int_equal(sse.mid_event, mid_event && !cases[i].completes);
+        sse_clear(&sse);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chat),           cmocka_unit_test(test_chat_errors),
-        cmocka_unit_test(test_responses),      cmocka_unit_test(test_other_protocols),
-        cmocka_unit_test(test_long_data_line), cmocka_unit_test(test_error_data_is_bounded),
-        cmocka_unit_test(test_write_error),    cmocka_unit_test(test_write_error_to_binary_stream),
+        cmocka_unit_test(the_last_blank_line_may_be_missing),
+        cmocka_unit_test(test_chat),
+        cmocka_unit_test(test_chat_errors),
+        cmocka_unit_test(test_responses),
+        cmocka_unit_test(test_other_protocols),
+        cmocka_unit_test(test_long_data_line),
+        cmocka_unit_test(test_error_data_is_bounded),
+        cmocka_unit_test(test_write_error),
+        cmocka_unit_test(test_write_error_to_binary_stream),
         cmocka_unit_test(test_random_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,6 +234,7 @@ static const struct expected cases[] = {
     {"502", .status = 502, .body = "{\"error\":{\"code\":502,\"type\":\"cf_bad_gateway\",\"message\":\"x\",\"param\":null}}", SERVICE_DOWN},
     {"503_overloaded", .status = 503, .body = ERR("x", "service_unavailable_error", "null", "\"server_is_overloaded\""), BUSY},
     {"503_type", .status = 503, .body = ERR("x", "service_unavailable_error", "null", "null"), BUSY},
+    {"508_loop", .status = 508, .body = ERR("x", "sparekey_error", "null", "\"loop_detected\""), PASS},
     {"503_text", .status = 503, .body = ERR("The engine is overloaded", "x", "null", "null"), BUSY},
     {"503", .status = 503, .body = PAGE, NEXT, .scope = SCOPE_SERVICE, .failure = FAILURE_OVERLOADED, .probe = PROBE_TIME,
      .blame_on_second = true, .base_ns = S, .cap_ns = 5 * S},

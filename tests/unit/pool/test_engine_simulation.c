@@ -969,9 +969,10 @@ static void note_failure(struct world *w, struct mplan *p, const struct verdict 
     p->service_failures += service;
     p->stay = v->reaction == REACT_SAME ? p->key : -1;
     p->bound = (v->max_hops && same > v->max_hops) || (service && p->service_failures >= 6);
-    p->final = (p->opaque && status) ||
-               (v->maybe_ran && (p->opaque || !p->stateless || p->ran > 0)) ||
-               v->reaction == REACT_RETURN;
+    p->final =
+        (p->opaque && status) ||
+        (!p->stateless && (status == 500 || status == 502) && p->service_failures - service > 0) ||
+        (v->maybe_ran && (p->opaque || !p->stateless || p->ran > 0)) || v->reaction == REACT_RETURN;
     p->ran += v->maybe_ran;
     p->backoff_until = w->now;
     if (!service || p->bound || p->final)

@@ -460,9 +460,74 @@ static void overload_ends_after_its_hops(void **state)
     pool_free(pool);
 }
 
+static struct plan_request bound_request(void)
+{
+    return (struct plan_request){.stateless = true, .bound = true, .model = SLICE("m")};
+}
+
+/* Files and stored responses exist in one project: the others are not even asked. */
+static void a_bound_request_stays_in_its_project(void **state)
+{
+    static const struct owner_names owners[] = {{"o", "p1"}, {"o", "p2"}, {"o", "p1"}};
+    struct pool *pool = rotating_pool(3, owners);
+    struct plan plan;
+
+    (void)state;
+    begin_with(&plan, pool, bound_request(), 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, revoked, 401, 1);
+    assert_sends(&plan, 1, 2);
+    hear(&plan, revoked, 401, 2);
+    assert_int_equal(next(&plan, 2).action, PLAN_GIVE_UP);
+    plan_end(&plan, 2);
+    one(pool, 1, served, 3); /* who names nothing goes on as ever */
+    pool_free(pool);
+}
+
+/* Keys of unknown projects count as projects of their own. */
+static void a_bound_request_stays_with_a_key_nobody_knows(void **state)
+{
+    struct pool *pool = rotating_pool(2, NULL);
+    struct plan plan;
+
+    (void)state;
+    begin_with(&plan, pool, bound_request(), 0);
+    assert_sends(&plan, 0, 0);
+    hear(&plan, server_error, 500, 0);
+    int64_t until_ns = next(&plan, 1).until_ns;
+    assert_sends(&plan, until_ns, 0);
+    hear(&plan, served, 200, until_ns);
+    plan_end(&plan, until_ns);
+    pool_free(pool);
+}
+
+/* An error that may have come behind the work: a second attempt, and no third. */
+static void what_creates_objects_is_repeated_once_after_an_error(void **state)
+{
+    struct pool *pool = rotating_pool(4, NULL);
+    struct plan plan;
+    struct plan_step step;
+    int64_t now = 0;
+
+    (void)state;
+    begin_with(&plan, pool, (struct plan_request){.stateless = false, .model = SLICE("m")}, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        while ((step = next(&plan, now)).action == PLAN_WAIT)
+            now = step.until_ns;
+        assert_int_equal(step.action, PLAN_SEND);
+        hear(&plan, server_error, 500, now);
+    }
+    assert_int_equal(next(&plan, now).action, PLAN_RETURN);
+    plan_end(&plan, now);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bound_request_stays_in_its_project),
+        cmocka_unit_test(a_bound_request_stays_with_a_key_nobody_knows),
+        cmocka_unit_test(what_creates_objects_is_repeated_once_after_an_error),
         cmocka_unit_test(a_served_request_returns),
         cmocka_unit_test(a_revoked_primary_is_replaced_at_once),
         cmocka_unit_test(the_callers_own_fault_touches_nothing),

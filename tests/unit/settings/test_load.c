@@ -127,6 +127,20 @@ static void judges_only_our_own_lines_of_env_files(void **state)
                        ".env:2: some: line not used: expected NAME=value\n");
 }
 
+/* A key pasted on a line of its own stands where a name should, and is not shown. */
+static void a_key_in_the_place_of_a_name_is_hidden(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_write(f, ".env",
+                  "sk-proj-SECRETSECRET\n0123456789abcdef0123456789abcdef\n"
+                  "abcdefghijklmnopqrstuvwxyzabcdefghij\n");
+    assert_int_equal(fixture_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A), false), STATUS_OK);
+    assert_warnings(f, ".env:1: line not used: expected NAME=value\n"
+                       ".env:2: line not used: expected NAME=value\n"
+                       ".env:3: line not used: expected NAME=value\n");
+}
+
 static void a_failed_load_keeps_no_secret(void **state)
 {
     struct fixture *f = *state;
@@ -145,10 +159,16 @@ static void a_failed_load_keeps_no_secret(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_stronger_source_wins),           TEST(an_empty_value_is_none),
-        TEST(an_overridden_value_may_be_wrong),   TEST(named_files_replace_the_usual),
-        TEST(does_not_read_the_clients_variable), TEST(says_all_errors_at_once),
-        TEST(warns_about_unknown_names),          TEST(judges_only_our_own_lines_of_env_files),
+        TEST(the_stronger_source_wins),
+        TEST(an_empty_value_is_none),
+        TEST(an_overridden_value_may_be_wrong),
+        TEST(named_files_replace_the_usual),
+        TEST(does_not_read_the_clients_variable),
+        TEST(says_all_errors_at_once),
+        TEST(warns_about_unknown_names),
+        TEST(judges_only_our_own_lines_of_env_files),
+        TEST(a_key_in_the_place_of_a_name_is_hidden),
+        TEST(a_key_in_the_place_of_a_name_is_hidden),
         TEST(a_failed_load_keeps_no_secret),
     };
 

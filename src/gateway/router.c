@@ -68,6 +68,34 @@ static struct slice collapse_slashes(struct slice target, struct buffer *scratch
     return buffer_slice(scratch);
 }
 
+/* "." or "..", also with its dots as %2e: what would lead out of the base path. */
+static bool is_dots(struct slice segment)
+{
+    unsigned dots = 0;
+
+    while (segment.len) {
+        bool escaped = segment.len >= 3 && slice_ieq(slice_of(segment.ptr, 3), SLICE("%2e"));
+        if (!escaped && segment.ptr[0] != '.')
+            return false;
+        segment = slice_from(segment, escaped ? 3 : 1);
+        dots++;
+    }
+    return dots == 1 || dots == 2;
+}
+
+/* No SDK writes such paths: they climb out of where the keys may be used, or are no request target
+ * at all (RFC 9112 §3.2 has no fragment). */
+static bool path_is_plain(struct slice target)
+{
+    struct slice path = http_target_path(target), segment;
+
+    while (slice_next_item(&path, '/', &segment)) {
+        if (is_dots(segment))
+            return false;
+    }
+    return !memchr(target.ptr, '#', target.len);
+}
+
 /* What follows the base path: "/v1/x" and "/x" are the same endpoint. */
 static struct slice suffix_of(struct slice target)
 {
@@ -107,10 +135,12 @@ static bool passes(struct worker *worker, struct server_conn *request, const str
 {
     struct slice none = {NULL, 0};
 
-    if (head->target.len == 0 || head->target.ptr[0] != '/' || facts->host_count > 1 ||
-        (head->minor == 1 && !facts->has_host)) {
-        respond_error(request, 400, "malformed_request", none,
-                      "The request needs a path beginning with \"/\" and exactly one Host field.");
+    if (head->target.len == 0 || head->target.ptr[0] != '/' || !path_is_plain(head->target) ||
+        facts->host_count > 1 || (head->minor == 1 && !facts->has_host)) {
+        respond_error(
+            request, 400, "malformed_request", none,
+            "The request needs a path beginning with \"/\", without \"..\" and \"#\", and "
+            "exactly one Host field.");
         return false;
     }
     enum guard_answer answer = own && own->access == OWN_ADMIN

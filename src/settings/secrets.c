@@ -247,20 +247,26 @@ static enum status token_lines(struct loading *l, const struct entry *option,
     return status;
 }
 
-/* Separated by commas, spaces or both. */
+/* Separated by commas, spaces or both. A list that was given and holds none would leave the gateway
+ * open to everybody, which nobody means by it. */
 static enum status collect_list(struct loading *l, const struct entry *entry)
 {
     struct slice rest = entry->value, part, token;
+    size_t found = 0;
 
     while (slice_next_item(&rest, ',', &part)) {
         while (slice_next_item(&part, ' ', &token)) {
             if (token.len == 0)
                 continue;
+            found++;
             enum status status = take_token(l, entry, &entry->origin, token);
             if (status != STATUS_OK)
                 return status;
         }
     }
+    if (entry->value.len && !found)
+        report_error(&l->reporter, &entry->origin, entry->name.ptr,
+                     "expected at least one token, got none");
     return STATUS_OK;
 }
 

@@ -219,3 +219,23 @@ def test_a_body_that_breaks_off(stage):
         raw.send(LINE + HOST + b"content-length: 100\r\n\r\nabc")
     text_of(gateway.chat())
     assert len(mock.journal()) == 1
+
+
+@pytest.mark.parametrize("target", ["/v1/../admin", "/v1/%2e%2E/admin", "/v1/x/./y", "/v1/.%2e",
+                                    "/v1/models#x"])
+def test_targets_that_lead_elsewhere_are_refused(stage, target):
+    mock, gateway = stage.up()
+    with Raw(gateway.address) as raw:
+        raw.send(f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        status, _, answer = raw.read_answer()
+    assert status == 400 and json.loads(answer)["error"]["code"] == "malformed_request"
+    assert mock.journal() == []
+
+
+@pytest.mark.parametrize("target", ["/v1/files/..x", "/v1/files/a..b", "/v1/files/...", "/v1/x?a=../b"])
+def test_dots_in_names_are_names(stage, target):
+    mock, gateway = stage.up()
+    with Raw(gateway.address) as raw:
+        raw.send(f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        raw.read_answer()
+    assert [entry["path"] for entry in mock.journal()]

@@ -43,6 +43,11 @@ static void reads_tokens(void **state)
                      STATUS_INVALID);
     assert_errors(f, "environment: SPAREKEY_CLIENT_TOKENS: expected tokens of visible ASCII "
                      "characters: it has a control character\n");
+    assert_int_equal(
+        fixture_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A, "SPAREKEY_CLIENT_TOKENS= ,, "), false),
+        STATUS_INVALID);
+    assert_errors(f,
+                  "environment: SPAREKEY_CLIENT_TOKENS: expected at least one token, got none\n");
 }
 
 int main(void)

@@ -35,11 +35,6 @@ static void explain_no_key(void)
         stderr);
 }
 
-static enum log_severity least_severity(const struct settings *settings)
-{
-    return (enum log_severity)settings->log_level;
-}
-
 static int check(struct serving *s)
 {
     struct buffer reason = {0};
@@ -85,8 +80,9 @@ int serving_load(struct serving *s, char **arguments, char **environment, char *
         return EXIT_USAGE;
     s->started = settings_ref(s->settings);
     settings_wipe_environment(s->settings, environment);
-    if (log_new(STDERR_FILENO, least_severity(s->settings), &s->log) != STATUS_OK)
+    if (log_new(STDERR_FILENO, LOG_SEVERITY_INFO, &s->log) != STATUS_OK)
         return EXIT_FAILED;
+    log_set_levels(s->log, &s->settings->log_levels);
     return check(s);
 }
 
@@ -144,7 +140,7 @@ static void swap_in(struct serving *s, struct settings *settings)
         settings_unref(s->settings);
         s->settings = settings_ref(settings);
         hand_over_keys(s, settings);
-        log_set_least(s->log, least_severity(settings));
+        log_set_levels(s->log, &settings->log_levels);
         warn_of_restart(s, settings);
         log_line(s->log, LOG_SEVERITY_INFO, "reloaded", "%zu keys", s->key_count);
     }

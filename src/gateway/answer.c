@@ -7,6 +7,7 @@
 #include "gateway/echo.h"
 #include "gateway/headers.h"
 #include "gateway/respond.h"
+#include "gateway/tell.h"
 
 enum {
     TRAIL_MAX = 16, /* attempts named in x-sparekey-trail */
@@ -76,6 +77,13 @@ static void end_flow(struct exchange *x)
     echo_end(exchange_secret(x), &x->echo_held, &(struct echo_sink){put_body, x->request});
 }
 
+/* Served from here on. Where the first key serves, that is news only to who logs every request. */
+static void note_served(struct exchange *x)
+{
+    if (x->plan.attempt_count || tell_wants_served(x->worker->shared))
+        tell_served(x);
+}
+
 void answer_commit(struct exchange *x)
 {
     struct limit_report limits;
@@ -84,6 +92,7 @@ void answer_commit(struct exchange *x)
 
     net_timer_stop(&x->worker->loop, &x->timer);
     add_fields_or_leave(x, &ws->held_fields, false);
+    note_served(x);
     keyring_proven(exchange_ring(x), &x->plan, &facts, exchange_now(x));
     x->phase = PHASE_FLOWING;
     server_reply_head(x->request, x->status, buffer_slice(&ws->held_fields), x->content_length);
@@ -105,6 +114,7 @@ void answer_deliver(struct exchange *x)
     net_timer_stop(&x->worker->loop, &x->timer);
     (void)echo_mask(exchange_secret(x), ws->held.data, ws->held.len);
     add_fields_or_leave(x, &ws->held_fields, false);
+    note_served(x);
     keyring_succeed(exchange_ring(x), &x->plan, &facts, exchange_now(x));
     server_reply_head(request, x->status, buffer_slice(&ws->held_fields),
                       x->head_method ? x->content_length : (int64_t)ws->held.len);
@@ -122,6 +132,7 @@ void answer_return(struct exchange *x, const struct plan_step *step)
     struct buffer *body = kept ? &x->kept->body : &x->ws->held;
 
     add_fields_or_leave(x, fields, step->should_not_retry);
+    tell_returned(x, kept ? x->kept->status : x->status);
     server_reply_head(request, kept ? x->kept->status : x->status, buffer_slice(fields),
                       (int64_t)body->len);
     server_reply_body(request, body->data, body->len);
@@ -209,9 +220,7 @@ void answer_give_up(struct exchange *x, const struct plan_step *step)
     x->key = NULL; /* no key stands behind this answer */
     add_fields_or_leave(x, &fields, step->should_not_retry);
     unsigned attempts = x->plan.attempt_count;
-    log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "gave_up",
-             "status %d after %u attempts: %s", step->status, attempts,
-             advice_on(x, step->failure));
+    tell_gave_up(x, step, text, advice_on(x, step->failure));
     exchange_end_failed(x);
     request->user = NULL;
     if (step->retry_after_s)
@@ -230,6 +239,7 @@ void answer_cut(struct exchange *x, enum transport transport)
     struct buffer event = {0};
 
     (void)attempt_report(x, transport);
+    tell_cut(x);
     end_flow(x);
     if (x->is_stream && !x->sse.error &&
         sse_write_error(x->endpoint.stream, x->sse.mid_event,

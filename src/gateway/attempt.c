@@ -111,14 +111,18 @@ static void log_failure(const struct exchange *x, const struct verdict *verdict,
                         const struct evidence *evidence)
 {
     char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
-    bool lasting = verdict->probe != PROBE_TIME || verdict->scope == SCOPE_EGRESS;
-
-    log_line(x->worker->shared->log, lasting ? LOG_SEVERITY_WARN : LOG_SEVERITY_DEBUG,
-             "attempt_failed", "key %s (%s): %s, scope %s, status %d%s%s%s%s",
-             key_entry_mask(x->key, mask), key_entry_name(x->key, name),
-             failure_name(verdict->failure), scope_name(verdict->scope), evidence->status,
-             *evidence->code ? ", code " : "", evidence->code,
-             *evidence->request_id ? ", request " : "", evidence->request_id);
+    const struct log_field fields[] = {
+        {"keyId", key_entry_mask(x->key, mask), 0}, {"name", key_entry_name(x->key, name), 0},
+        {"scope", scope_name(verdict->scope), 0},   {"reason", failure_name(verdict->failure), 0},
+        {"status", NULL, evidence->status},         {"code", evidence->code, 0},
+        {"requestId", evidence->request_id, 0},
+    };
+    /* What it means for a key is told as the breaker's event. */
+    log_fields(x->worker->shared->log, LOG_SEVERITY_DEBUG, "attempt_failed", fields,
+               sizeof fields / sizeof fields[0], "key %s (%s): %s, scope %s, status %d%s%s%s%s",
+               mask, name, failure_name(verdict->failure), scope_name(verdict->scope),
+               evidence->status, *evidence->code ? ", code " : "", evidence->code,
+               *evidence->request_id ? ", request " : "", evidence->request_id);
 }
 
 /* Before anything is read out of an error: texts are cut to fit, and a part of a key is not found

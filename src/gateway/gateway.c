@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "gateway/tell.h"
 #include "gateway/worker.h"
 
 enum { REASON_MAX = 1024 };
@@ -104,11 +105,14 @@ enum status gateway_new(struct settings *settings, struct log *log, struct buffe
     if (status == STATUS_OK && (g->done_fd < 0 || !g->workers))
         status = STATUS_NO_MEMORY;
     if (status == STATUS_OK)
+        status = events_new(&g->shared.events);
+    if (status == STATUS_OK)
         status = keyring_new(settings, now_ns(), pool_changed, g, &g->shared.keyring);
     if (status != STATUS_OK) {
         gateway_free(g);
         return status;
     }
+    tell_watch(&g->shared);
     *ret_gateway = g;
     return STATUS_OK;
 }
@@ -224,11 +228,13 @@ enum status gateway_reload(struct gateway *g, struct settings *settings, struct 
     g->settings = settings_ref(settings);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_configure(&g->workers[i], settings_ref(settings));
+    tell_reloaded(&g->shared, settings->key_count);
     return STATUS_OK;
 }
 
 void gateway_drain(struct gateway *g)
 {
+    tell_draining(&g->shared);
     __atomic_store_n(&g->shared.draining, true, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_drain(&g->workers[i]);
@@ -259,6 +265,7 @@ void gateway_free(struct gateway *g)
         worker_fini(&g->workers[i]);
     free(g->workers);
     keyring_free(g->shared.keyring);
+    events_free(g->shared.events);
     settings_unref(g->settings);
     if (g->done_fd >= 0)
         close(g->done_fd);

@@ -27,6 +27,9 @@ struct keyring {
                                 pool is told the latest of them, so that it never goes back */
     void (*changed)(void *context);
     void *context;
+    struct keyring_watch watch;
+    pthread_mutex_t telling; /* one thread tells at a time; taken before `lock` is let go */
+    bool down;               /* no key was ready when the watch was told last */
     struct service_url services[KEYRING_SERVICES_MAX]; /* only ever appended to */
     uint32_t service_count;                            /* only through __atomic builtins */
 };
@@ -207,16 +210,100 @@ static int64_t lock(struct keyring *ring, int64_t now_ns)
     return ring->latest_ns;
 }
 
-/* Unlocks, and tells the waiting when something changed for them. */
-static void unlock(struct keyring *ring)
+/* ---- news -------------------------------------------------------------------------------- */
+
+/* News taken under the lock, to be told without it. */
+struct told {
+    unsigned count;
+    struct pool_transition news[NEWS_MAX];
+    struct key_entry *entries[NEWS_MAX]; /* references, or NULL */
+    bool turned, ready;
+};
+
+/* A breaker has closed, or keys have come: by time alone nobody is told to have recovered. */
+static bool is_proof(const struct told *told)
+{
+    for (unsigned i = 0; i < told->count; i++) {
+        if (told->news[i].to == CIRCUIT_CLOSED)
+            return true;
+    }
+    return false;
+}
+
+static void take_readiness(struct keyring *ring, struct told *told, bool loaded)
+{
+    told->ready = pool_any_ready(ring->pool);
+    told->turned = ring->down == told->ready && (!told->ready || loaded || is_proof(told));
+    if (told->turned)
+        ring->down = !told->ready;
+}
+
+static struct key_entry *entry_of_news(struct keyring *ring, const struct pool_transition *t)
+{
+    uint64_t cookie;
+
+    if (!pool_news_cookie(ring->pool, t, &cookie))
+        return NULL;
+    return entry_ref((struct key_entry *)(uintptr_t)cookie);
+}
+
+/* Under the lock. What a key is called is looked up now: later it may be gone. */
+static void take_news(struct keyring *ring, struct told *told, bool loaded)
+{
+    told->count = 0;
+    while (told->count < NEWS_MAX && pool_news_next(ring->pool, &told->news[told->count])) {
+        told->entries[told->count] = entry_of_news(ring, &told->news[told->count]);
+        told->count++;
+    }
+    take_readiness(ring, told, loaded);
+}
+
+static void tell_watch(const struct keyring *ring, const struct told *told)
+{
+    for (unsigned i = 0; i < told->count; i++) {
+        ring->watch.news(ring->watch.context, &told->news[i], told->entries[i]);
+        key_entry_unref(told->entries[i]);
+    }
+    if (told->turned)
+        ring->watch.readiness(ring->watch.context, told->ready);
+}
+
+/* Under the lock, which is let go. Who tells holds no `lock` any more, so waiting for it here is
+ * short; without it two threads could tell in the wrong order. */
+static void unlock_and_tell(struct keyring *ring, bool loaded)
+{
+    struct told told;
+
+    take_news(ring, &told, loaded);
+    pthread_mutex_lock(&ring->telling);
+    pthread_mutex_unlock(&ring->lock);
+    tell_watch(ring, &told);
+    pthread_mutex_unlock(&ring->telling);
+}
+
+void keyring_watch(struct keyring *ring, const struct keyring_watch *watch)
+{
+    ring->watch = *watch;
+}
+
+/* Unlocks, and tells the waiting when something changed for them, and the watch what. */
+static void unlock_after(struct keyring *ring, bool loaded)
 {
     uint64_t epoch = pool_epoch(ring->pool);
     bool changed = epoch != ring->epoch;
 
     ring->epoch = epoch;
-    pthread_mutex_unlock(&ring->lock);
+    if (ring->watch.news && (loaded || pool_has_news(ring->pool)))
+        unlock_and_tell(ring, loaded);
+    else
+        pthread_mutex_unlock(&ring->lock);
     if (changed && ring->changed)
         ring->changed(ring->context);
+}
+
+static void unlock(struct keyring *ring)
+{
+    unlock_after(ring, false);
 }
 
 /* ---- loading ----------------------------------------------------------------------------- */
@@ -367,7 +454,7 @@ static enum status commit(struct keyring *ring, struct pool_load *load,
     enum status status = pool_load_commit(ring->pool, load);
     if (status == STATUS_OK)
         pool_configure(ring->pool, options);
-    unlock(ring); /* new keys are what the waiting wait for */
+    unlock_after(ring, true); /* new keys are what the waiting wait for */
     return status;
 }
 
@@ -407,6 +494,90 @@ static enum status tell_pool(struct keyring *ring, struct ring_load *load, int64
     return status;
 }
 
+/* ---- what came and went ------------------------------------------------------------------ */
+
+/* By the secret, which the vault holds once, and the service. */
+static int by_key(const void *left, const void *right)
+{
+    const struct key_entry *a = *(struct key_entry *const *)left;
+    const struct key_entry *b = *(struct key_entry *const *)right;
+
+    if (a->secret != b->secret)
+        return a->secret < b->secret ? -1 : 1;
+    return (a->traits->service > b->traits->service) - (a->traits->service < b->traits->service);
+}
+
+static struct key_entry **sorted_entries(struct key_batch *batch)
+{
+    struct key_entry **entries = calloc(batch->count + 1, sizeof *entries);
+
+    for (size_t i = 0; entries && i < batch->count; i++)
+        entries[i] = &batch->entries[i];
+    if (entries)
+        qsort(entries, batch->count, sizeof *entries, by_key);
+    return entries;
+}
+
+/* Entries of `a` that are not in `b`, both sorted; the first of them go to `ret`. */
+static size_t missing_from(struct key_entry **a, size_t a_count, struct key_entry **b,
+                           size_t b_count, const struct key_entry *ret[KEYRING_NAMED_MAX])
+{
+    size_t at = 0, missing = 0;
+
+    for (size_t i = 0; i < a_count; i++) {
+        while (at < b_count && by_key(&b[at], &a[i]) < 0)
+            at++;
+        if (at < b_count && by_key(&b[at], &a[i]) == 0)
+            continue;
+        if (missing < KEYRING_NAMED_MAX)
+            ret[missing] = a[i];
+        missing++;
+    }
+    return missing;
+}
+
+static void tell_keys(const struct keyring *ring, bool came, const struct key_entry **entries,
+                      size_t count)
+{
+    if (count > KEYRING_NAMED_MAX) {
+        ring->watch.keys(ring->watch.context, came, NULL, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        ring->watch.keys(ring->watch.context, came, entries[i], 1);
+}
+
+static void compare(struct keyring *ring, struct key_batch *before, struct key_batch *after)
+{
+    const struct key_entry *named[KEYRING_NAMED_MAX];
+    struct key_entry **old = sorted_entries(before), **new = sorted_entries(after);
+
+    if (old && new) {
+        size_t came = missing_from(new, after->count, old, before->count, named);
+        tell_keys(ring, true, named, came);
+        size_t gone = missing_from(old, before->count, new, after->count, named);
+        tell_keys(ring, false, named, gone);
+    }
+    free(old);
+    free(new);
+}
+
+/* Of very many keys only how many more or fewer there are: comparing each would take longer than the
+ * load. */
+static void tell_changes(struct keyring *ring, struct key_batch *before, struct key_batch *after)
+{
+    if (!ring->watch.keys || !before)
+        return;
+    pthread_mutex_lock(&ring->telling);
+    if (before->count <= KEYRING_COMPARED_MAX && after->count <= KEYRING_COMPARED_MAX)
+        compare(ring, before, after);
+    else if (before->count != after->count)
+        ring->watch.keys(ring->watch.context, after->count > before->count, NULL,
+                         after->count > before->count ? after->count - before->count
+                                                      : before->count - after->count);
+    pthread_mutex_unlock(&ring->telling);
+}
+
 enum status keyring_load(struct keyring *ring, const struct settings *settings, int64_t now_ns)
 {
     struct ring_load *load = malloc(sizeof *load);
@@ -422,6 +593,7 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
         arena_clear(&load->models);
     }
     if (status == STATUS_OK) {
+        tell_changes(ring, ring->batch, batch);
         retire(ring, ring->batch);
         ring->batch = batch;
     } else {
@@ -441,6 +613,7 @@ enum status keyring_new(const struct settings *settings, int64_t now_ns,
         return STATUS_NO_MEMORY;
     pthread_mutex_init(&ring->lock, NULL);
     pthread_mutex_init(&ring->loading, NULL);
+    pthread_mutex_init(&ring->telling, NULL);
     ring->has_reader_key = pthread_key_create(&ring->reader, NULL) == 0;
     options_from(settings, &options);
     if (getrandom(&options.seed, sizeof options.seed, 0) != sizeof options.seed)
@@ -468,6 +641,7 @@ void keyring_free(struct keyring *ring)
         pthread_key_delete(ring->reader);
     for (uint32_t i = 0; i < __atomic_load_n(&ring->service_count, __ATOMIC_ACQUIRE); i++)
         service_clear(&ring->services[i]);
+    pthread_mutex_destroy(&ring->telling);
     pthread_mutex_destroy(&ring->loading);
     pthread_mutex_destroy(&ring->lock);
     free(ring);

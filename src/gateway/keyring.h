@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pool/news.h"
 #include "pool/plan.h"
 #include "settings/settings.h"
 
@@ -60,6 +61,25 @@ NODISCARD
 enum status keyring_new(const struct settings *settings, int64_t now_ns,
                         void (*changed)(void *context), void *context, struct keyring **ret_ring);
 void keyring_free(struct keyring *ring);
+
+/* Who wants to know. All are called without the lock, one at a time, in the order in which things
+ * happened, from any thread; they must not call the ring. `entry` NULL: no single key's. */
+struct keyring_watch {
+    void (*news)(void *context, const struct pool_transition *news, const struct key_entry *entry);
+    /* No key is ready any more; some is again, and not by time alone: a breaker has closed or keys
+     * have come. */
+    void (*readiness)(void *context, bool ready);
+    /* At a load after the first: this key came (or went), or `count` did. */
+    void (*keys)(void *context, bool came, const struct key_entry *entry, size_t count);
+    void *context;
+};
+
+#define KEYRING_NAMED_MAX 8 /* keys that come or go are named; if more do, they are summed up */
+#define KEYRING_COMPARED_MAX                                                                       \
+    16384 /* keys of which each is compared at a load; of more, the count */
+
+/* Before any other thread knows the ring. */
+void keyring_watch(struct keyring *ring, const struct keyring_watch *watch);
 
 /* New settings: keys, strategy, switches. On failure everything is as before. */
 NODISCARD

@@ -91,6 +91,18 @@ void own_send(struct own_request *own, struct slice bytes)
     server_flush(own->request);
 }
 
+void own_abort(struct own_request *own)
+{
+    struct server_conn *request = own->request;
+
+    own->request = NULL;
+    if (request) {
+        request->user = NULL;
+        server_abort(request);
+    }
+    own_end(own);
+}
+
 void own_reply(struct own_request *own, int status, struct slice fields, struct slice body)
 {
     struct server_conn *request = own->request;
@@ -246,6 +258,8 @@ void own_start(struct worker *worker, struct server_conn *request, const struct 
     own->request = request;
     own->route = route;
     own->method = method;
+    (void)slice_copy(http_head_get(head, SLICE("last-event-id")), own->last_event_id,
+                     sizeof own->last_event_id);
     split_target(own);
     request->user = &own->handler;
     if (head->expect_continue)

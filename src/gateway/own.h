@@ -55,6 +55,7 @@ struct own_request {
     struct slice query;   /* behind '?'; may be empty */
     struct buffer target; /* what these two point into */
     struct buffer body;
+    char last_event_id[24];                /* the field Last-Event-ID */
     void *state;                           /* the route's own */
     void (*gone)(struct own_request *own); /* the client left: let go of `state`, then own_end */
     uv_work_t job;
@@ -86,6 +87,8 @@ void own_background(struct own_request *own, void (*work)(struct own_request *ow
 /* An answer in pieces: its head (no length), then own_send as often as there is something. */
 void own_stream(struct own_request *own, int status, struct slice fields);
 void own_send(struct own_request *own, struct slice bytes);
+/* Cuts an answer in pieces off: it does not look complete. `own` is gone. */
+void own_abort(struct own_request *own);
 /* The end of an answer in pieces, or of a request whose client has left. `own` is gone. */
 void own_end(struct own_request *own);
 

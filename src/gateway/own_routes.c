@@ -1,6 +1,7 @@
 /* What the gateway answers by itself, in one table. */
 #include <stdio.h>
 
+#include "gateway/event_stream.h"
 #include "gateway/health.h"
 #include "gateway/own.h"
 
@@ -28,6 +29,7 @@ const struct own_route own_routes[] = {
     {"/healthz", false, OWN_GET, OWN_OPEN, answer_alive},
     {"/readyz", false, OWN_GET, OWN_OPEN, answer_ready},
     {"/api/openai/health", false, OWN_GET, OWN_CLIENT, health_answer},
+    {"/api/openai/events", false, OWN_GET, OWN_CLIENT, event_stream_answer},
     {"/", false, OWN_GET, OWN_CLIENT, answer_root},
     {NULL, false, 0, OWN_OPEN, NULL},
 };

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "gateway/alerts.h"
+#include "gateway/event_stream.h"
 #include "gateway/exchange.h"
 #include "gateway/prober.h"
 #include "gateway/respond.h"
@@ -25,7 +27,7 @@ static struct upstream_timeouts timeouts_from(const struct settings *settings)
     };
 }
 
-static struct tls_context *upstream_tls(struct worker *w)
+struct tls_context *worker_tls(struct worker *w)
 {
     struct buffer reason = {0};
 
@@ -44,7 +46,7 @@ struct upstream *worker_upstream(struct worker *w, uint32_t service)
         return w->upstreams[service];
 
     const struct service_url *url = keyring_service(w->shared->keyring, service);
-    struct tls_context *tls = url->tls ? upstream_tls(w) : NULL;
+    struct tls_context *tls = url->tls ? worker_tls(w) : NULL;
     struct upstream_timeouts timeouts = timeouts_from(w->settings);
     if (url->tls && !tls)
         return NULL;
@@ -97,7 +99,7 @@ static void renew_tls(struct worker *w)
     struct tls_context *before = w->tls;
 
     w->tls = NULL;
-    if (!upstream_tls(w)) {
+    if (!worker_tls(w)) {
         w->tls = before;
         return;
     }
@@ -118,6 +120,7 @@ static void swap_settings(struct worker *w, struct settings *settings)
     if (w->tls && reads_file)
         renew_tls(w);
     w->server.limits = limits_from(settings);
+    alerts_configure(w->alerts);
     for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
         if (w->upstreams[i])
             w->upstreams[i]->timeouts = timeouts;
@@ -142,6 +145,8 @@ static void begin_drain(struct worker *w)
         return;
     w->draining = true;
     stop_prober(w);
+    alerts_stop(w->alerts);
+    event_streams_end(w);
     net_timer_start(&w->loop, &w->drain_timer, w->settings->drain_timeout_ms);
     server_drain(&w->server);
 }
@@ -164,6 +169,38 @@ static void wake_waiting(struct worker *w)
     }
 }
 
+static void post(struct worker *w, struct settings *settings, bool *flag);
+
+/* Any thread, under the lock of the events. */
+static void events_told(struct event_listener *listener)
+{
+    struct worker *w = container_of(listener, struct worker, event_listener);
+
+    post(w, NULL, &w->want_events);
+}
+
+static void pass_events(struct worker *w)
+{
+    alerts_wake(w->alerts);
+    event_streams_wake(w);
+}
+
+void worker_listen(struct worker *w)
+{
+    bool wants = alerts_on(w->alerts) || !list_empty(&w->event_streams);
+    bool listens = w->event_listener.wake != NULL;
+
+    if (wants == listens)
+        return;
+    if (wants) {
+        w->event_listener.wake = events_told;
+        events_subscribe(w->shared->events, &w->event_listener);
+    } else {
+        events_unsubscribe(w->shared->events, &w->event_listener);
+        w->event_listener.wake = NULL;
+    }
+}
+
 static void mail_arrived(uv_async_t *async)
 {
     struct worker *w = of_loop((uv_handle_t *)async);
@@ -171,14 +208,17 @@ static void mail_arrived(uv_async_t *async)
     pthread_mutex_lock(&w->mail_lock);
     struct settings *settings = w->new_settings;
     bool drain = w->want_drain, stop = w->want_stop, wake = w->want_wake;
+    bool events = w->want_events;
     w->new_settings = NULL;
-    w->want_wake = false;
+    w->want_wake = w->want_events = false;
     pthread_mutex_unlock(&w->mail_lock);
 
     if (settings)
         swap_settings(w, settings);
     if (wake)
         wake_waiting(w);
+    if (events)
+        pass_events(w);
     if (drain || stop)
         begin_drain(w);
     if (stop)
@@ -262,6 +302,7 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
     list_init(&w->waiting);
     list_init(&w->free_exchanges);
     list_init(&w->free_workspaces);
+    list_init(&w->event_streams);
     wheel_timer_init(&w->drain_timer, drain_timed_out);
     pthread_mutex_init(&w->mail_lock, NULL);
     server_init(&w->server, &w->loop, &router_ops, &limits, NULL, w);
@@ -275,7 +316,8 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
 
 enum status worker_probe(struct worker *w)
 {
-    return prober_start(w, &w->prober);
+    enum status status = prober_start(w, &w->prober);
+    return status == STATUS_OK ? alerts_start(w, &w->alerts) : status;
 }
 
 enum status worker_start(struct worker *w)
@@ -291,6 +333,7 @@ void worker_fini(struct worker *w)
     if (!w->started) { /* the loop has never run: let it close its handles */
         w->draining = true;
         stop_prober(w);
+        alerts_stop(w->alerts);
         server_drain(&w->server);
         if (!uv_is_closing((uv_handle_t *)&w->async))
             uv_close((uv_handle_t *)&w->async, NULL);
@@ -301,6 +344,7 @@ void worker_fini(struct worker *w)
             upstream_fini(w->upstreams[i]);
         free(w->upstreams[i]);
     }
+    alerts_free(w->alerts);
     exchange_free_reserve(w);
     buffer_clear(&w->scratch_fields);
     buffer_clear(&w->scratch_target);

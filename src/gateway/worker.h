@@ -9,6 +9,7 @@
 #include "gateway/keyring.h"
 #include "net/server.h"
 #include "net/upstream.h"
+#include "observe/events.h"
 #include "observe/log.h"
 
 #ifdef __cplusplus
@@ -21,11 +22,13 @@ extern "C" {
 
 struct exchange;
 struct prober;
+struct alerts;
 
 /* What all workers share. Owned by the gateway. */
 struct shared {
     struct keyring *keyring;
     struct log *log;
+    struct events *events;
     char via[32]; /* our name in Via: "sparekey-1a2b3c4d" */
     /* Only through __atomic builtins: */
     bool draining;
@@ -33,6 +36,8 @@ struct shared {
     uint64_t buffered;    /* bytes of request bodies held, all workers; small ones not counted */
     uint32_t waiting;     /* exchanges waiting for a change of the pool, all workers */
     uint64_t request_ids;
+    uint32_t event_listeners;     /* streams of events, all workers */
+    uint64_t event_listeners_cut; /* of them, cut off because they did not read */
 };
 
 struct worker {
@@ -48,12 +53,15 @@ struct worker {
     struct buffer scratch_fields, scratch_target; /* the router's, empty between requests */
     struct wheel_timer drain_timer;
     struct prober *prober; /* of the one worker that probes, else NULL */
+    struct alerts *alerts; /* of the one worker that sends them, else NULL */
+    struct list event_streams;
+    struct event_listener event_listener; /* subscribed while there are streams, or alerts */
 
     /* Messages from other threads, looked at when `async` fires. */
     uv_async_t async;
     pthread_mutex_t mail_lock;
     struct settings *new_settings; /* a reference, or NULL */
-    bool want_drain, want_stop, want_wake;
+    bool want_drain, want_stop, want_wake, want_events;
 
     pthread_t thread;
     bool started, draining;
@@ -82,8 +90,14 @@ void worker_drain(struct worker *worker);
 void worker_stop(struct worker *worker);
 void worker_wake(struct worker *worker); /* the pool has changed */
 
+/* On the worker's thread: whether somebody here listens to events may have changed. */
+void worker_listen(struct worker *worker);
+
 /* SPAREKEY_MAX_CONNECTIONS, or fewer when the limit of open files allows no more. */
 uint32_t worker_connections_max(const struct settings *settings);
+
+/* The worker's TLS context for services; NULL when it cannot be made, with the reason logged. */
+struct tls_context *worker_tls(struct worker *worker);
 
 /* The worker's connections to a service; NULL when they cannot be made, with the reason logged. */
 struct upstream *worker_upstream(struct worker *worker, uint32_t service);

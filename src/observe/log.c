@@ -1,6 +1,6 @@
 /* The log: formats a line, and hands it over only if the sink takes it now.
  *
- * Two forms: for a terminal "12:34:56 warn  key_opened  text", otherwise one JSON object a line.
+ * Two forms: for a terminal "12:34:56 TAG text", otherwise one JSON object a line.
  * The text may quote what a peer sent, so control bytes never reach a terminal (they could move
  * its cursor) and bytes that are no UTF-8 never reach a JSON reader.
  *
@@ -23,20 +23,15 @@
 #include <unistd.h>
 
 #include "base/slice.h"
+#include "observe/json_text.h"
+#include "observe/log_events.h"
 
 _Static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is written as one");
-
-static const char *const severity_names[] = {
-    [LOG_SEVERITY_ERROR] = "error",
-    [LOG_SEVERITY_WARN] = "warn",
-    [LOG_SEVERITY_INFO] = "info",
-    [LOG_SEVERITY_DEBUG] = "debug",
-};
 
 struct log {
     int fd;
     bool terminal;
-    atomic_int least;
+    atomic_uint_least8_t least[LOG_COMPONENTS]; /* enum log_severity */
     pthread_mutex_t lock;
     atomic_uint_least64_t dropped;
     uint64_t reported; /* of the dropped ones; under the lock */
@@ -67,65 +62,22 @@ static void add_text(struct line *line, const char *text)
     (void)add(line, text, strlen(text));
 }
 
-/* Length of the UTF-8 character at the front (RFC 3629 §4), 0 when it is none. */
-static size_t character_len(struct slice s)
+static bool add_json_character(struct line *line, struct slice text, size_t *ret_used)
 {
-    const unsigned char *b = (const unsigned char *)s.ptr;
-    size_t len = b[0] < 0x80   ? 1
-                 : b[0] < 0xc2 ? 0
-                 : b[0] < 0xe0 ? 2
-                 : b[0] < 0xf0 ? 3
-                 : b[0] < 0xf5 ? 4
-                               : 0;
+    char escape[JSON_CHARACTER_MAX];
+    size_t len = json_character(text, escape, ret_used);
 
-    if (len > s.len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((b[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if (len > 2) { /* no overlong forms, no surrogates, nothing past U+10FFFF */
-        unsigned lead = (unsigned)b[0] << 8 | b[1];
-        if (lead < 0xe0a0 || (lead >= 0xeda0 && lead < 0xee00) ||
-            (lead >= 0xf000 && lead < 0xf090) || lead >= 0xf490)
-            return 0;
-    }
-    return len;
+    return add(line, escape, len);
 }
 
-static bool is_control(const char *at, size_t len)
+static bool add_terminal_character(struct line *line, struct slice text, size_t *ret_used)
 {
-    unsigned char first = (unsigned char)at[0];
+    size_t len = utf8_len(text);
 
-    if (len == 1)
-        return first < ' ' || first == 0x7f;
-    return len == 2 && first == 0xc2 && (unsigned char)at[1] < 0xa0; /* U+0080 … U+009F */
-}
-
-static bool add_json_character(struct line *line, const char *at, size_t len)
-{
-    char escape[8];
-
-    if (len == 0)
-        return add(line, "\\ufffd", 6);
-    if (*at == '"' || *at == '\\') {
-        escape[0] = '\\';
-        escape[1] = *at;
-        return add(line, escape, 2);
-    }
-    if (*at == '\n')
-        return add(line, "\\n", 2);
-    if (!is_control(at, len))
-        return add(line, at, len);
-    (void)snprintf(escape, sizeof escape, "\\u%04x", (unsigned char)at[len - 1]);
-    return add(line, escape, 6);
-}
-
-static bool add_terminal_character(struct line *line, const char *at, size_t len)
-{
-    if (len == 0 || is_control(at, len))
-        return add(line, len && (*at == '\n' || *at == '\t') ? " " : "?", 1);
-    return add(line, at, len);
+    *ret_used = len ? len : 1;
+    if (len == 0 || utf8_is_control(text.ptr, len))
+        return add(line, len && (*text.ptr == '\n' || *text.ptr == '\t') ? " " : "?", 1);
+    return add(line, text.ptr, len);
 }
 
 static void add_message(struct line *line, bool terminal, struct slice text)
@@ -133,10 +85,10 @@ static void add_message(struct line *line, bool terminal, struct slice text)
     bool fits = true;
 
     while (text.len && fits) {
-        size_t len = character_len(text);
-        fits = terminal ? add_terminal_character(line, text.ptr, len)
-                        : add_json_character(line, text.ptr, len);
-        text = slice_from(text, len ? len : 1);
+        size_t used;
+        fits = terminal ? add_terminal_character(line, text, &used)
+                        : add_json_character(line, text, &used);
+        text = slice_from(text, used);
     }
 }
 
@@ -157,19 +109,60 @@ static void add_time(struct line *line, bool terminal)
     (void)add(line, text, len);
 }
 
-static void build(struct line *line, bool terminal, enum log_severity severity, const char *event,
-                  struct slice text)
+/* `,"name":"text"` or `,"name":7`; all of it or nothing. */
+static void add_field(struct line *line, const struct log_field *field)
+{
+    size_t before = line->len;
+    char number[48];
+    size_t used;
+
+    if (field->text ? !*field->text : field->number < 0)
+        return;
+    bool fits = add(line, ",\"", 2) && add(line, field->name, strlen(field->name));
+    if (!field->text) {
+        int len = snprintf(number, sizeof number, "\":%lld", (long long)field->number);
+        fits = fits && add(line, number, (size_t)len);
+    } else {
+        fits = fits && add(line, "\":\"", 3);
+        for (struct slice rest = slice_str(field->text); rest.len && fits;
+             rest = slice_from(rest, used))
+            fits = add_json_character(line, rest, &used);
+        fits = fits && add(line, "\"", 1);
+    }
+    if (!fits)
+        line->len = before;
+}
+
+static void add_json_head(struct line *line, enum log_severity severity,
+                          const struct log_event *event, const struct log_field *fields,
+                          size_t field_count)
 {
     char middle[160];
 
-    line->len = 0;
-    if (!terminal)
-        add_text(line, "{\"time\":\"");
-    add_time(line, terminal);
+    add_text(line, "{\"time\":\"");
+    add_time(line, false);
     (void)snprintf(middle, sizeof middle,
-                   terminal ? " %-5s %s  " : "\",\"level\":\"%s\",\"event\":\"%s\",\"message\":\"",
-                   severity_names[severity], event);
+                   "\",\"level\":\"%s\",\"event\":\"%s\",\"component\":\"%s\"",
+                   log_severity_name(severity), event->name, log_component_name(event->component));
     add_text(line, middle);
+    for (size_t i = 0; i < field_count; i++)
+        add_field(line, &fields[i]);
+    add_text(line, ",\"message\":\"");
+}
+
+static void build(struct line *line, bool terminal, enum log_severity severity,
+                  const struct log_event *event, const struct log_field *fields, size_t field_count,
+                  struct slice text)
+{
+    line->len = 0;
+    if (terminal) {
+        add_time(line, true);
+        add_text(line, " ");
+        add_text(line, log_tag_text(event->tag, severity));
+        add_text(line, " ");
+    } else {
+        add_json_head(line, severity, event, fields, field_count);
+    }
     add_message(line, terminal, text);
     /* TAIL_BYTES were kept free for this. */
     if (!terminal) {
@@ -201,33 +194,61 @@ static bool report_dropped(struct log *log)
         return true;
     (void)snprintf(text, sizeof text, "%llu lines were dropped: nobody read them in time",
                    (unsigned long long)(dropped - log->reported));
-    build(&line, log->terminal, LOG_SEVERITY_WARN, "log_dropped", slice_str(text));
+    struct log_event event = log_event_of("log_dropped");
+    build(&line, log->terminal, LOG_SEVERITY_WARN, &event, NULL, 0, slice_str(text));
     if (!write_now(log, &line))
         return false;
     log->reported = dropped;
     return true;
 }
 
-void log_line(struct log *log, enum log_severity severity, const char *event, const char *format,
-              ...)
+bool log_wants(const struct log *log, enum log_component component, enum log_severity severity)
+{
+    return log && severity <= atomic_load_explicit(&log->least[component], memory_order_relaxed);
+}
+
+static void write_line(struct log *log, enum log_severity severity, const struct log_event *event,
+                       const struct log_field *fields, size_t field_count, const char *format,
+                       va_list args)
 {
     char text[LOG_LINE_MAX];
     struct line line;
-    va_list args;
 
-    if (!log || (int)severity > atomic_load_explicit(&log->least, memory_order_relaxed))
-        return;
-    va_start(args, format);
     int len = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     if (len < 0)
         len = 0;
     size_t kept = (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
-    build(&line, log->terminal, severity, event, slice_of(text, kept));
+    build(&line, log->terminal, severity, event, fields, field_count, slice_of(text, kept));
     pthread_mutex_lock(&log->lock);
     if (!report_dropped(log) || !write_now(log, &line))
         atomic_fetch_add(&log->dropped, 1);
     pthread_mutex_unlock(&log->lock);
+}
+
+void log_line(struct log *log, enum log_severity severity, const char *event, const char *format,
+              ...)
+{
+    struct log_event known = log_event_of(event);
+    va_list args;
+
+    if (!log_wants(log, known.component, severity))
+        return;
+    va_start(args, format);
+    write_line(log, severity, &known, NULL, 0, format, args);
+    va_end(args);
+}
+
+void log_fields(struct log *log, enum log_severity severity, const char *event,
+                const struct log_field *fields, size_t field_count, const char *format, ...)
+{
+    struct log_event known = log_event_of(event);
+    va_list args;
+
+    if (!log_wants(log, known.component, severity))
+        return;
+    va_start(args, format);
+    write_line(log, severity, &known, fields, field_count, format, args);
+    va_end(args);
 }
 
 /* ---- lifetime --------------------------------------------------------------------------------- */
@@ -244,7 +265,7 @@ enum status log_new(int fd, enum log_severity least, struct log **ret_log)
     }
     log->fd = fd;
     log->terminal = isatty(fd) == 1;
-    atomic_init(&log->least, (int)least);
+    log_set_least(log, least);
     *ret_log = log;
     return STATUS_OK;
 }
@@ -259,7 +280,14 @@ void log_free(struct log *log)
 
 void log_set_least(struct log *log, enum log_severity least)
 {
-    atomic_store_explicit(&log->least, (int)least, memory_order_relaxed);
+    for (int i = 0; i < LOG_COMPONENTS; i++)
+        atomic_store_explicit(&log->least[i], (uint8_t)least, memory_order_relaxed);
+}
+
+void log_set_levels(struct log *log, const struct log_levels *levels)
+{
+    for (int i = 0; i < LOG_COMPONENTS; i++)
+        atomic_store_explicit(&log->least[i], levels->of[i], memory_order_relaxed);
 }
 
 uint64_t log_dropped(const struct log *log)

@@ -66,6 +66,18 @@ bool pool_news_next(struct pool *pool, struct pool_transition *ret)
     return true;
 }
 
+bool pool_news_cookie(const struct pool *pool, const struct pool_transition *t,
+                      uint64_t *ret_cookie)
+{
+    if (t->key == KEY_NONE || t->key >= pool->keys.used)
+        return false;
+    const struct key *key = pool_key(pool, t->key);
+    if (!key->used || key->position == POSITION_NONE)
+        return false;
+    *ret_cookie = key->cookie;
+    return true;
+}
+
 uint64_t pool_news_lost(const struct pool *pool)
 {
     const struct news *news = &pool->news;

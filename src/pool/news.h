@@ -45,6 +45,11 @@ bool pool_news_next(struct pool *pool, struct pool_transition *ret);
 /* Whether pool_news_next has something; cheap. */
 bool pool_has_news(const struct pool *pool);
 
+/* The caller's handle of the key whose breaker it is; false where it is no key's, or the key is
+ * loaded no more. Sure only before the pool is called again. */
+bool pool_news_cookie(const struct pool *pool, const struct pool_transition *t,
+                      uint64_t *ret_cookie);
+
 /* Transitions overwritten before anybody took them, since the beginning. */
 uint64_t pool_news_lost(const struct pool *pool);
 

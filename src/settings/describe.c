@@ -74,6 +74,10 @@ static size_t count_named(const struct settings *settings, enum option_id id)
 static enum status format_secret(enum option_id id, const struct settings *settings,
                                  struct buffer *out)
 {
+    if (id == OPTION_ALERT_WEBHOOK)
+        return settings->alert_webhook
+                   ? buffer_printf(out, TEXT_MAX_BYTES, "%s/...", settings->alert_host.text)
+                   : STATUS_OK;
     size_t count = id == OPTION_CLIENT_TOKENS ? settings->client_token_count
                    : id == OPTION_ADMIN_TOKEN ? settings->admin_token != NULL
                                               : count_named(settings, id);
@@ -150,8 +154,10 @@ static const char *placeholder(const struct option *option)
     case OPTION_DURATION: return "DURATION";
     case OPTION_SIZE: return "SIZE";
     case OPTION_CHOICE: return "WORD";
+    case OPTION_LEVELS: return "LEVELS";
     case OPTION_TEXT: return "NAME";
     case OPTION_PATH: return "FILE";
+    case OPTION_WEBHOOK:
     case OPTION_URL: return "URL";
     case OPTION_ADDRESS: return "ADDRESS:PORT";
     case OPTION_KEY:

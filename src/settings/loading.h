@@ -130,6 +130,9 @@ enum status keys_collect(struct loading *l);
 NODISCARD
 enum status tokens_collect(struct loading *l);
 
+NODISCARD
+enum status webhook_collect(struct loading *l);
+
 /* A line of a file of secrets, neither blank nor a comment, trimmed. */
 struct secret_line {
     unsigned number;

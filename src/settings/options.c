@@ -8,10 +8,6 @@ static const char *const strategy_names[] = {
     [STRATEGY_HEADROOM] = "headroom",           NULL,
 };
 
-static const char *const log_level_names[] = {
-    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL,
-};
-
 const struct option option_table[OPTION_IDS] = {
 #define X(id, name, type, unit, min, max, standard, choices, flags, field, group, help)            \
     [OPTION_##id] = {name,    OPTION_##type, unit,                                                 \
@@ -29,6 +25,7 @@ enum {
     FIELD_DURATION = sizeof(int64_t),
     FIELD_SIZE = sizeof(uint64_t),
     FIELD_CHOICE = sizeof(int),
+    FIELD_LEVELS = sizeof(struct log_levels),
     FIELD_TEXT = sizeof(char *),
     FIELD_PATH = sizeof(char *),
     FIELD_URL = sizeof(struct service_url),
@@ -36,6 +33,7 @@ enum {
     FIELD_KEY = sizeof(struct key_setting *),
     FIELD_KEY_SERIES = sizeof(struct key_setting *),
     FIELD_TOKEN = sizeof(struct secret *),
+    FIELD_WEBHOOK = sizeof(struct secret *),
     FIELD_TOKENS = sizeof(struct secret **),
 };
 #define X(id, name, type, unit, min, max, standard, choices, flags, field, ...)                    \

@@ -19,6 +19,7 @@ enum option_type {
     OPTION_DURATION,   /* int64_t, milliseconds */
     OPTION_SIZE,       /* uint64_t, bytes */
     OPTION_CHOICE,     /* an enum, in the order of the choices */
+    OPTION_LEVELS,     /* struct log_levels */
     OPTION_TEXT,       /* char *, NULL when empty */
     OPTION_PATH,       /* char *, NULL when empty */
     OPTION_URL,        /* struct service_url */
@@ -26,6 +27,7 @@ enum option_type {
     OPTION_KEY,        /* an API key; read by keys.c */
     OPTION_KEY_SERIES, /* any number of them, the name ends in a number; read by keys.c */
     OPTION_TOKEN,      /* struct secret *; read by secrets.c */
+    OPTION_WEBHOOK,    /* struct secret *, a URL; read by secrets.c */
     OPTION_TOKENS,     /* a list of secrets; read by secrets.c */
 };
 
@@ -121,8 +123,12 @@ enum {
       text_model, GROUP_OTHER, "the model of texts, only where a caller names none")               \
     X(IMAGE_MODEL, "SPAREKEY_IMAGE_MODEL", TEXT, NULL, 0, 0, "gpt-image-2", NULL, RELOADABLE,      \
       image_model, GROUP_OTHER, "the model of images, only where a caller names none")             \
-    X(LOG_LEVEL, "SPAREKEY_LOG_LEVEL", CHOICE, NULL, 0, 0, "info", log_level_names, RELOADABLE,    \
-      log_level, GROUP_OTHER, "how much is logged")                                                \
+    X(LOG_LEVEL, "SPAREKEY_LOG_LEVEL", LEVELS, NULL, 0, 0, "info", NULL, RELOADABLE, log_levels,   \
+      GROUP_OTHER, "how much is logged, of everything and of single components")                   \
+    X(ALERT_WEBHOOK, "SPAREKEY_ALERT_WEBHOOK", WEBHOOK, NULL, 0, 0, NULL, NULL,                    \
+      RELOADABLE | SECRET, alert_webhook, GROUP_OTHER,                                             \
+      "an https:// URL that is sent JSON when every key is out, when a key is disabled, and on "   \
+      "recovery")                                                                                  \
     X(CONFIG, "SPAREKEY_CONFIG", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, config_file,            \
       GROUP_OTHER, "the YAML file to read instead of sparekey.yaml")                               \
     X(ENV_FILE, "SPAREKEY_ENV_FILE", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, env_file,           \

@@ -300,5 +300,5 @@ enum status tokens_collect(struct loading *l)
         l->loaded->origins[OPTION_ADMIN_TOKEN] = admin->origin;
         status = collect_admin(l, admin);
     }
-    return status;
+    return status == STATUS_OK ? webhook_collect(l) : status;
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/log_levels.h"
 #include "base/slice.h"
 #include "base/status.h"
 #include "pool/pool.h"
@@ -63,8 +64,6 @@ struct key_setting {
 #define KEY_NAME_MAX 96
 const char *key_name_text(const char *name, uint32_t line, char out[KEY_NAME_MAX]);
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
-
 struct settings {
     /* Keys in their order: primary first, then fallbacks by number, then the keys file. */
     struct key_setting *keys;
@@ -101,7 +100,9 @@ struct settings {
     uint64_t
         max_buffered_bytes;   /* SPAREKEY_MAX_BUFFERED, of all bodies held, all workers together */
     uint32_t max_connections; /* SPAREKEY_MAX_CONNECTIONS, of clients, all workers together */
-    enum log_level log_level; /* SPAREKEY_LOG_LEVEL */
+    struct log_levels log_levels;   /* SPAREKEY_LOG_LEVEL */
+    struct secret *alert_webhook;   /* SPAREKEY_ALERT_WEBHOOK or NULL: the whole URL */
+    struct service_url alert_host;  /* its scheme, host and port; `text` is for display */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
     /* The files as named; NULL when not. What they hold is in the fields above. */
@@ -145,6 +146,10 @@ void settings_unref(struct settings *settings); /* NULL is allowed */
 /* Lets go of the keys, which are then none, and of their secrets: for who has handed them on and
  * keeps the rest. No thread may be looking at the keys. */
 void settings_drop_keys(struct settings *settings);
+
+/* What follows the host of SPAREKEY_ALERT_WEBHOOK, with its '/': a secret. "/" when it is nothing;
+ * needs `alert_webhook`. */
+struct slice settings_alert_target(const struct settings *settings);
 
 /* Overwrites the values of key and token variables in an environment block, so that neither
  * /proc/PID/environ nor a core holds them; names stay. With the variables that `settings` (may be

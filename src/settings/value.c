@@ -139,6 +139,8 @@ void value_expected(const struct option *option, char out[EXPECTED_MAX])
     case OPTION_DURATION:
     case OPTION_SIZE: expect_range(option, out); return;
     case OPTION_CHOICE: expect_choice(option, out); return;
+    case OPTION_LEVELS: (void)snprintf(out, EXPECTED_MAX, LOG_LEVELS_EXPECTED); return;
+    case OPTION_WEBHOOK: (void)snprintf(out, EXPECTED_MAX, WEBHOOK_EXPECTED); return;
     case OPTION_TEXT:
         (void)snprintf(out, EXPECTED_MAX, "a name without control characters");
         return;
@@ -198,6 +200,7 @@ static enum status parse_field(const struct option *option, struct slice text, s
     switch (option->type) {
     case OPTION_BOOL: return value_bool(text, field);
     case OPTION_CHOICE: return parse_choice(option, text, field);
+    case OPTION_LEVELS: return log_levels_parse(text, field);
     case OPTION_TEXT:
     case OPTION_PATH: return parse_string(text, arena, field);
     case OPTION_URL: return url_parse(text, arena, ret_why, field);
@@ -216,6 +219,7 @@ static enum status parse_field(const struct option *option, struct slice text, s
     case OPTION_KEY:
     case OPTION_KEY_SERIES:
     case OPTION_TOKEN:
+    case OPTION_WEBHOOK:
     case OPTION_TOKENS: break;
     }
     return STATUS_OK; /* secrets are read elsewhere */
@@ -273,6 +277,7 @@ enum status value_format(const struct option *option, const struct settings *set
 
     switch (option->type) {
     case OPTION_BOOL: return put_text(out, *(const bool *)field ? "true" : "false");
+    case OPTION_LEVELS: return log_levels_format(field, out);
     case OPTION_CHOICE: return put_text(out, option->choices[*(const int *)field]);
     case OPTION_TEXT:
     case OPTION_PATH: return put_text(out, *(char *const *)field);
@@ -284,6 +289,7 @@ enum status value_format(const struct option *option, const struct settings *set
     case OPTION_KEY:
     case OPTION_KEY_SERIES:
     case OPTION_TOKEN:
+    case OPTION_WEBHOOK:
     case OPTION_TOKENS: break;
     }
     return STATUS_OK;

@@ -31,11 +31,15 @@ enum log_tag { TAG_AUTO, TAG_KEYS, TAG_SUCCESS, TAG_FALLBACK, TAG_FAILURE };
     X("failover", LOG_REQUESTS, TAG_FALLBACK)                                                      \
     X("few_open_files", LOG_GATEWAY, TAG_AUTO)                                                     \
     X("gave_up", LOG_REQUESTS, TAG_FAILURE)                                                        \
+    X("history", LOG_GATEWAY, TAG_AUTO)                                                            \
     X("key_added", LOG_KEYS, TAG_KEYS)                                                             \
     X("key_disabled", LOG_KEYS, TAG_KEYS)                                                          \
     X("key_enabled", LOG_KEYS, TAG_KEYS)                                                           \
+    X("key_ordered", LOG_KEYS, TAG_KEYS)                                                           \
     X("key_removed", LOG_KEYS, TAG_KEYS)                                                           \
     X("key_reset", LOG_KEYS, TAG_KEYS)                                                             \
+    X("last_resort", LOG_REQUESTS, TAG_FALLBACK)                                                   \
+    X("last_resort_failed", LOG_REQUESTS, TAG_FAILURE)                                             \
     X("listener_cut", LOG_GATEWAY, TAG_AUTO)                                                       \
     X("log_dropped", LOG_GATEWAY, TAG_AUTO)                                                        \
     X("probed", LOG_KEYS, TAG_KEYS)                                                                \
@@ -47,6 +51,7 @@ enum log_tag { TAG_AUTO, TAG_KEYS, TAG_SUCCESS, TAG_FALLBACK, TAG_FAILURE };
     X("served", LOG_REQUESTS, TAG_SUCCESS)                                                         \
     X("stopped", LOG_GATEWAY, TAG_KEYS)                                                            \
     X("tls_context", LOG_NET, TAG_AUTO)                                                            \
+    X("traces_refused", LOG_GATEWAY, TAG_AUTO)                                                     \
     X("upstream_unreachable", LOG_NET, TAG_FALLBACK)
 
 struct log_event {

@@ -245,6 +245,18 @@ def installed_symbols_are_documented(house):
 # ---- habits ---------------------------------------------------------------------------------
 
 
+def log_events_are_in_their_table(house):
+    """Programs filter log lines by name: every one stands in observe/log_events.h."""
+    table = (ROOT / "src/observe/log_events.h").read_text()
+    known = set(re.findall(r'^    X\("(\w+)",', table, re.MULTILINE))
+    call = re.compile(r'\blog_(?:line|fields|event)\s*\([^;{"]*"(\w+)"')
+    for path in house.matching("src/*/*.c"):
+        text = path.read_text()
+        for found in call.finditer(text):
+            if found[1] not in known:
+                yield f"{_place(path, text, found.start())}: {found[1]} is not in log_events.h"
+
+
 def banned_functions(house):
     """Functions that cannot be used safely, or not by us (STYLE.md 16)."""
     calls = re.compile(rf"(?<![\w.>])({'|'.join(BANNED_CALLS)})\s*\(")
@@ -310,6 +322,7 @@ CHECKS = [
     headers_compile_alone_as_cxx,
     headers_are_guarded_and_introduced,
     installed_symbols_are_documented,
+    log_events_are_in_their_table,
     banned_functions,
     no_sleep_in_tests,
     no_path_of_one_machine,

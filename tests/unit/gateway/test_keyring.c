@@ -523,6 +523,149 @@ static void threads_and_reloads_at_once(void **state)
         settings_unref(choices[i]);
 }
 
+/* ---- the watch --------------------------------------------------------------------------- */
+
+struct seen {
+    unsigned opened, closed, half_open, down, up;
+    unsigned came, went; /* calls */
+    size_t came_count, went_count;
+    char last_name[KEY_NAME_MAX];
+};
+
+static void see_news(void *context, const struct pool_transition *t, const struct key_entry *entry)
+{
+    struct seen *seen = context;
+
+    seen->opened += t->to == CIRCUIT_OPEN;
+    seen->closed += t->to == CIRCUIT_CLOSED;
+    seen->half_open += t->to == CIRCUIT_HALF_OPEN;
+    if (entry)
+        (void)key_entry_name(entry, seen->last_name);
+}
+
+static void see_readiness(void *context, bool ready)
+{
+    struct seen *seen = context;
+
+    seen->up += ready;
+    seen->down += !ready;
+}
+
+static void see_keys(void *context, bool came, const struct key_entry *entry, size_t count)
+{
+    struct seen *seen = context;
+
+    seen->came += came;
+    seen->went += !came;
+    seen->came_count += came ? count : 0;
+    seen->went_count += came ? 0 : count;
+    if (entry)
+        (void)key_entry_name(entry, seen->last_name);
+}
+
+static struct keyring *watched_ring(struct fixture *f, unsigned *changes, struct seen *seen)
+{
+    const struct keyring_watch watch = {see_news, see_readiness, see_keys, seen};
+    struct keyring *ring = ring_from(f, changes);
+
+    keyring_watch(ring, &watch);
+    return ring;
+}
+
+static void fails_with(struct keyring *ring, const struct verdict *verdict, int64_t now_ns)
+{
+    struct plan plan;
+    struct key_entry *entry = sent(ring, &plan, now_ns);
+
+    (void)keyring_hear(ring, &plan, verdict, &said_401, &no_facts, now_ns);
+    keyring_end(ring, &plan, now_ns);
+    key_entry_unref(entry);
+}
+
+static void the_watch_hears_of_breakers(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+    struct seen seen = {0};
+
+    must_load(f, NULL, LIST(CALM, "OPENAI_API_KEY=" KEY_A, "OPENAI_API_KEY_FALLBACK_1=" KEY_B));
+    struct keyring *ring = watched_ring(f, &changes, &seen);
+    fails_with(ring, &revoked, S);
+    assert_int_equal(seen.opened, 1);
+    assert_string_equal(seen.last_name, "OPENAI_API_KEY");
+    assert_int_equal(seen.down, 0);
+    fails_with(ring, &revoked, S);
+    assert_int_equal(seen.opened, 2);
+    assert_int_equal(seen.down, 1);
+    assert_string_equal(seen.last_name, "OPENAI_API_KEY_FALLBACK_1");
+
+    /* That its time has come proves nothing; a success does. */
+    served_by(ring, KEY_A, 100000 * S);
+    assert_true(seen.half_open >= 1);
+    assert_int_equal(seen.closed, 1);
+    assert_int_equal(seen.up, 1);
+    assert_int_equal(seen.down, 1);
+    keyring_free(ring);
+}
+
+static void the_watch_hears_which_keys_come_and_go(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+    struct seen seen = {0};
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A));
+    struct keyring *ring = watched_ring(f, &changes, &seen);
+    assert_int_equal(seen.came, 0); /* the first load is no change */
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_B, "OPENAI_API_KEY_FALLBACK_3=" KEY_A));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    assert_int_equal(seen.came, 1);
+    assert_int_equal(seen.went, 0);
+    assert_string_equal(seen.last_name, "OPENAI_API_KEY");
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_B));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    assert_int_equal(seen.went, 1);
+    assert_string_equal(seen.last_name, "OPENAI_API_KEY_FALLBACK_3");
+    keyring_free(ring);
+}
+
+static void many_keys_are_summed_up(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+    struct seen seen = {0};
+    char text[4096] = "";
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A));
+    struct keyring *ring = watched_ring(f, &changes, &seen);
+    for (int i = 0; i <= KEYRING_NAMED_MAX; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "sk-proj-%028d\n", i);
+    fixture_write(f, "keys.txt", text);
+    must_load(f, NULL, LIST("SPAREKEY_KEYS_FILE=keys.txt"));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    assert_int_equal(seen.came, 1);
+    assert_int_equal(seen.came_count, KEYRING_NAMED_MAX + 1);
+    assert_int_equal(seen.went_count, 1);
+    keyring_free(ring);
+}
+
+/* All keys are out, and a load brings one that is not. */
+static void new_keys_are_a_recovery(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+    struct seen seen = {0};
+
+    must_load(f, NULL, LIST(CALM, "OPENAI_API_KEY=" KEY_A));
+    struct keyring *ring = watched_ring(f, &changes, &seen);
+    fails_with(ring, &revoked, S);
+    assert_int_equal(seen.down, 1);
+    must_load(f, NULL, LIST(CALM, "OPENAI_API_KEY=" KEY_B));
+    assert_int_equal(keyring_load(ring, f->settings, S), STATUS_OK);
+    assert_int_equal(seen.up, 1);
+    keyring_free(ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -532,7 +675,9 @@ int main(void)
         TEST(a_key_that_stays_keeps_its_state),  TEST(a_key_that_went_is_not_asked_again),
         TEST(a_key_that_went_is_not_probed),     TEST(a_failed_load_changes_nothing),
         TEST(the_waiting_are_told_of_changes),   TEST(a_status_is_a_copy),
-        TEST(threads_and_reloads_at_once),
+        TEST(threads_and_reloads_at_once),       TEST(the_watch_hears_of_breakers),
+        TEST(many_keys_are_summed_up),           TEST(the_watch_hears_which_keys_come_and_go),
+        TEST(new_keys_are_a_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

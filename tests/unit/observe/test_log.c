@@ -77,10 +77,10 @@ static void writes_json(void **state)
 {
     struct pipe_log *p = *state;
 
-    log_line(p->log, LOG_SEVERITY_WARN, "key_opened", "key %d of %s", 3, "five");
-    assert_string_equal(
-        after_time(take_all(p->read_fd)),
-        "\"level\":\"warn\",\"event\":\"key_opened\",\"message\":\"key 3 of five\"}\n");
+    log_line(p->log, LOG_SEVERITY_WARN, "circuit_opened", "key %d of %s", 3, "five");
+    assert_string_equal(after_time(take_all(p->read_fd)),
+                        "\"level\":\"warn\",\"event\":\"circuit_opened\",\"component\":\"keys\","
+                        "\"message\":\"key 3 of five\"}\n");
 }
 
 static void escapes_json(void **state)
@@ -100,10 +100,64 @@ static void escapes_json(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char expected[256];
         (void)snprintf(expected, sizeof expected,
-                       "\"level\":\"info\",\"event\":\"e\",\"message\":\"%s\"}\n", rows[i][1]);
+                       "\"level\":\"info\",\"event\":\"e\",\"component\":\"gateway\","
+                       "\"message\":\"%s\"}\n",
+                       rows[i][1]);
         log_line(p->log, LOG_SEVERITY_INFO, "e", "%s", rows[i][0]);
         assert_string_equal(after_time(take_all(p->read_fd)), expected);
     }
+}
+
+static void fields_become_members(void **state)
+{
+    struct pipe_log *p = *state;
+    const struct log_field fields[] = {
+        {"keyId", "sk-proj...N0IA", 0}, {"code", "a\"b\xff", 0}, {"name", "", 0},
+        {"status", NULL, 429},          {"count", NULL, -1},     {"attempts", NULL, 0},
+    };
+
+    log_fields(p->log, LOG_SEVERITY_WARN, "failover", fields, 6, "served %s", "at last");
+    assert_string_equal(
+        after_time(take_all(p->read_fd)),
+        "\"level\":\"warn\",\"event\":\"failover\",\"component\":\"requests\","
+        "\"keyId\":\"sk-proj...N0IA\",\"code\":\"a\\\"b\\ufffd\",\"status\":429,\"attempts\":0,"
+        "\"message\":\"served at last\"}\n");
+}
+
+/* All of a member or nothing of it, so that the line stays JSON. */
+static void a_field_that_does_not_fit_is_left_out(void **state)
+{
+    struct pipe_log *p = *state;
+    char *text = calloc(1, LOG_LINE_MAX + 1);
+
+    assert_non_null(text);
+    for (size_t len = LOG_LINE_MAX - 200; len < LOG_LINE_MAX; len++) {
+        memset(text, '"', len);
+        const struct log_field fields[] = {{"long", text, 0}, {"status", NULL, 7}};
+        log_fields(p->log, LOG_SEVERITY_DEBUG, "served", fields, 2, "x");
+        assert_string_equal(take_all(p->read_fd), "");
+        log_fields(p->log, LOG_SEVERITY_INFO, "ready", fields, 2, "x");
+        const char *line = take_all(p->read_fd);
+        assert_null(strstr(line, "long"));
+        assert_non_null(strstr(line, "\"status\":7,\"message\":\"x\"}\n"));
+    }
+    free(text);
+}
+
+static void components_have_levels_of_their_own(void **state)
+{
+    struct pipe_log *p = *state;
+    struct log_levels levels;
+
+    assert_int_equal(log_levels_parse(SLICE("error,requests=debug"), &levels), STATUS_OK);
+    log_set_levels(p->log, &levels);
+    assert_true(log_wants(p->log, LOG_REQUESTS, LOG_SEVERITY_DEBUG));
+    assert_false(log_wants(p->log, LOG_KEYS, LOG_SEVERITY_WARN));
+    assert_false(log_wants(NULL, LOG_KEYS, LOG_SEVERITY_ERROR));
+    log_line(p->log, LOG_SEVERITY_WARN, "circuit_opened", "not shown");
+    assert_string_equal(take_all(p->read_fd), "");
+    log_line(p->log, LOG_SEVERITY_DEBUG, "served", "shown");
+    assert_non_null(strstr(take_all(p->read_fd), "shown"));
 }
 
 static void cuts_long_lines_whole(void **state)
@@ -190,10 +244,10 @@ static void writes_for_people_on_a_terminal(void **state)
     int fd = open(ptsname(main_fd), O_RDWR | O_NOCTTY);
     assert_true(fd >= 0);
     assert_int_equal(log_new(fd, LOG_SEVERITY_INFO, &log), STATUS_OK);
-    log_line(log, LOG_SEVERITY_WARN, "key_opened", "a\x1b[31m\nb \"q\" \xff \xc2\x9b \xc3\xbc");
+    log_line(log, LOG_SEVERITY_WARN, "circuit_opened", "a\x1b[31m\nb \"q\" \xff \xc2\x9b \xc3\xbc");
     /* The terminal driver turns \n into \r\n. */
     assert_string_equal(after_time(take_all(main_fd)),
-                        "warn  key_opened  a?[31m b \"q\" ? ? \xc3\xbc\r\n");
+                        "🔑 [OpenAI Key Manager] a?[31m b \"q\" ? ? \xc3\xbc\r\n");
     log_free(log);
     close(fd);
     close(main_fd);
@@ -231,6 +285,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(writes_json, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(escapes_json, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(fields_become_members, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_field_that_does_not_fit_is_left_out, open_pipe,
+                                        close_pipe),
+        cmocka_unit_test_setup_teardown(components_have_levels_of_their_own, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(cuts_long_lines_whole, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(keeps_to_its_least_severity, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(drops_what_nobody_reads, open_pipe, close_pipe),

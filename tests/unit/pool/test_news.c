@@ -63,6 +63,26 @@ static void a_key_that_fails_and_comes_back_tells_each_step(void **state)
     pool_free(pool);
 }
 
+/* The caller's handle of a key is told while the key is loaded, and not a moment longer. */
+static void a_cookie_is_the_loaded_key_s(void **state)
+{
+    struct pool *pool = rotating_pool(2, NULL);
+    struct pool_transition t, none = {.key = KEY_NONE};
+    uint64_t cookie = 77;
+
+    (void)state;
+    assert_false(pool_news_cookie(pool, &none, &cookie));
+    one(pool, 0, revoked, 5 * S);
+    t = take(pool);
+    assert_true(pool_news_cookie(pool, &t, &cookie));
+    assert_int_equal(cookie, pool_key_cookie(pool, 0));
+    assert_int_equal(pool_load(pool, NULL, 0, 6 * S), STATUS_OK);
+    cookie = 77;
+    assert_false(pool_news_cookie(pool, &t, &cookie));
+    assert_int_equal(cookie, 77);
+    pool_free(pool);
+}
+
 static void an_account_is_named(void **state)
 {
     static const struct owner_names owners[] = {{"acme", "p1"}, {"acme", "p2"}, {"other", "p3"}};
@@ -147,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_that_fails_and_comes_back_tells_each_step),
+        cmocka_unit_test(a_cookie_is_the_loaded_key_s),
         cmocka_unit_test(an_account_is_named),
         cmocka_unit_test(a_suspicion_is_no_news),
         cmocka_unit_test(the_oldest_give_way),

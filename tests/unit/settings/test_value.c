@@ -133,7 +133,7 @@ static void says_what_it_expects(void **state)
         {OPTION_MAX_BODY, "1", "a size from 1KiB to 1GiB, as 1048576, 64M or 64MiB"},
         {OPTION_STRATEGY, "random",
          "one of primary-first, round-robin, weighted, least-loaded, headroom"},
-        {OPTION_LOG_LEVEL, "loud", "one of error, warn, info, debug"},
+        {OPTION_LOG_LEVEL, "loud", LOG_LEVELS_EXPECTED},
         {OPTION_TEXT_MODEL, "a\nb", "a name without control characters"},
         {OPTION_CA_FILE, "a\x7f", "the path of a file"},
         {OPTION_UPSTREAM_URL, "ftp://x",

@@ -30,6 +30,7 @@ struct keyring {
     struct keyring_watch watch;
     pthread_mutex_t telling; /* one thread tells at a time; taken before `lock` is let go */
     bool down;               /* no key was ready when the watch was told last */
+    bool guessing;           /* … and one is now, but only because its time has come */
     struct service_url services[KEYRING_SERVICES_MAX]; /* only ever appended to */
     uint32_t service_count;                            /* only through __atomic builtins */
 };
@@ -220,20 +221,24 @@ struct told {
     bool turned, ready;
 };
 
-/* A breaker has closed, or keys have come: by time alone nobody is told to have recovered. */
-static bool is_proof(const struct told *told)
+static bool tells_of(const struct told *told, enum circuit to)
 {
     for (unsigned i = 0; i < told->count; i++) {
-        if (told->news[i].to == CIRCUIT_CLOSED)
+        if (told->news[i].to == to)
             return true;
     }
     return false;
 }
 
+/* Where all keys are out and time lets one be tried again, that is a guess: only a breaker that
+ * closes, or a load, proves it. What becomes ready in any other way (an operator's order) is. */
 static void take_readiness(struct keyring *ring, struct told *told, bool loaded)
 {
     told->ready = pool_any_ready(ring->pool);
-    told->turned = ring->down == told->ready && (!told->ready || loaded || is_proof(told));
+    ring->guessing =
+        told->ready && ring->down && (ring->guessing || tells_of(told, CIRCUIT_HALF_OPEN));
+    bool proven = loaded || tells_of(told, CIRCUIT_CLOSED) || !ring->guessing;
+    told->turned = ring->down == told->ready && (!told->ready || proven);
     if (told->turned)
         ring->down = !told->ready;
 }
@@ -275,6 +280,10 @@ static void unlock_and_tell(struct keyring *ring, bool loaded)
     struct told told;
 
     take_news(ring, &told, loaded);
+    if (told.count == 0 && !told.turned) {
+        pthread_mutex_unlock(&ring->lock);
+        return;
+    }
     pthread_mutex_lock(&ring->telling);
     pthread_mutex_unlock(&ring->lock);
     tell_watch(ring, &told);
@@ -293,7 +302,7 @@ static void unlock_after(struct keyring *ring, bool loaded)
     bool changed = epoch != ring->epoch;
 
     ring->epoch = epoch;
-    if (ring->watch.news && (loaded || pool_has_news(ring->pool)))
+    if (ring->watch.news && (changed || pool_has_news(ring->pool)))
         unlock_and_tell(ring, loaded);
     else
         pthread_mutex_unlock(&ring->lock);

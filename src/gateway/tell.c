@@ -192,14 +192,15 @@ void tell_watch(struct shared *shared)
     keyring_watch(shared->keyring, &watch);
 }
 
-void tell_key(struct shared *shared, enum event_kind kind, const struct key_entry *key,
-              const char *reason)
+void tell_key(struct shared *shared, enum event_kind kind, const char *mask, const char *name)
 {
     struct event event;
 
-    tell_init(&event, kind, key);
-    event.reason = reason;
-    say(&event, "key %s (%s): %s by an operator", event.key, event.name,
+    tell_init(&event, kind, NULL);
+    (void)slice_copy(slice_str(mask), event.key, sizeof event.key);
+    (void)slice_copy(slice_str(name), event.name, sizeof event.name);
+    event.reason = "operator";
+    say(&event, "key %s (%s) was %s by an operator", mask, name,
         kind == EVENT_KEY_DISABLED  ? "disabled"
         : kind == EVENT_KEY_ENABLED ? "enabled"
                                     : "reset");

@@ -318,18 +318,20 @@ void alerts_configure(struct alerts *alerts)
     if (!alerts || alerts->stopped)
         return;
     const struct settings *settings = alerts->worker->settings;
-    bool wanted = settings->alert_webhook != NULL;
+    bool wanted = settings->alert_webhook != NULL, had = alerts->receiver != NULL;
 
     if (alerts->receiver && (!wanted || !is_same(alerts->receiver, &settings->alert_host)))
         retire(alerts);
     if (alerts->receiver && alerts->receiver->tls)
         upstream_trust(&alerts->receiver->upstream, worker_tls(alerts->worker));
     if (!alerts->receiver && wanted) {
-        alerts->place = events_next_number(alerts->worker->shared->events);
+        if (!had) /* what happened before anybody wanted to know is no alert */
+            alerts->place =
+                __atomic_load_n(&alerts->worker->shared->reload_number, __ATOMIC_ACQUIRE);
         alerts->receiver = receiver_new(alerts, settings);
     }
     worker_listen(alerts->worker);
-    send_first(alerts);
+    alerts_wake(alerts);
 }
 
 bool alerts_on(const struct alerts *alerts)

@@ -224,6 +224,8 @@ enum status gateway_reload(struct gateway *g, struct settings *settings, struct 
         explain_reload(status, reason);
         return status;
     }
+    __atomic_store_n(&g->shared.reload_number, events_next_number(g->shared.events),
+                     __ATOMIC_RELEASE);
     settings_unref(g->settings);
     g->settings = settings_ref(settings);
     for (unsigned i = 0; i < g->worker_count; i++)

@@ -36,6 +36,7 @@ struct shared {
     uint64_t buffered;    /* bytes of request bodies held, all workers; small ones not counted */
     uint32_t waiting;     /* exchanges waiting for a change of the pool, all workers */
     uint64_t request_ids;
+    uint64_t reload_number;       /* of the first event under the present settings */
     uint32_t event_listeners;     /* streams of events, all workers */
     uint64_t event_listeners_cut; /* of them, cut off because they did not read */
 };

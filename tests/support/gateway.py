@@ -6,7 +6,7 @@ import urllib.parse
 import httpx
 
 from .mock import secret
-from .process import PATIENCE_SECONDS, Failed, Process
+from .process import PATIENCE_SECONDS, Failed, Process, leak_in
 
 CHAT = "/v1/chat/completions"
 MODEL = "gpt-test"
@@ -23,10 +23,20 @@ def chat_body(text="hello", **more):
     return {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
 
 
+def secrets_of(environment):
+    """Keys, tokens, and the part of a webhook that is a password."""
+    found = [v for k, v in environment.items() if k.startswith("OPENAI_API_KEY")]
+    found += [token.strip() for token in environment.get("SPAREKEY_CLIENT_TOKENS", "").split(",")]
+    found += [environment.get("SPAREKEY_ADMIN_TOKEN", "")]
+    found += environment.get("SPAREKEY_ALERT_WEBHOOK", "").split("/", 3)[3:]
+    return [one for one in found if one]
+
+
 class Gateway(Process):
     """`keys`: short names, the primary first. `settings`: the environment besides."""
 
-    def __init__(self, directory, upstream, keys=("a",), name="gateway", arguments=(), **settings):
+    def __init__(self, directory, upstream, keys=("a",), name="gateway", arguments=(),
+                 terminal=False, **settings):
         environment = {
             **key_variables(keys),
             "SPAREKEY_LISTEN": "127.0.0.1:0",
@@ -36,8 +46,8 @@ class Gateway(Process):
             "SPAREKEY_MAX_WAIT": "0",  # tests of waiting turn it on
             **settings,
         }
-        super().__init__(name, ["serve", *arguments], directory, environment)
-        self.secrets = [v for k, v in environment.items() if k.startswith("OPENAI_API_KEY")]
+        super().__init__(name, ["serve", *arguments], directory, environment, terminal)
+        self.secrets = secrets_of(environment)
         line = self.first_line()
         told = re.search(r"ready at (http\S+)/v1$", line)
         if not told:
@@ -59,9 +69,8 @@ class Gateway(Process):
         return answer
 
     def check_answer(self, data):
-        for one in self.secrets:
-            if one.encode() in data:
-                raise Failed(f"an answer holds a whole key: {one[:10]}…")
+        if found := leak_in(data, self.secrets):
+            raise Failed(f"an answer tells of a secret: {found}")
 
     def get(self, path, **options):
         return self.request("GET", path, **options)

@@ -34,6 +34,21 @@ class Failed(AssertionError):
     """A process did not do what it had to."""
 
 
+# What a mask shows of a key (its first 7 and last 4 characters) and a little more, so that a part of
+# a key is found too.
+SHOWN_FRONT, SHOWN_BACK, MORE = 7, 4, 5
+
+
+def leak_in(data, secrets):
+    """The mask of the secret of which `data` shows more than its mask; None."""
+    for secret in secrets:
+        front, back = secret[:SHOWN_FRONT + MORE], secret[-SHOWN_BACK - MORE:]
+        parts = (front, back) if len(secret) > len(front) + len(back) else (secret,)
+        if any(part.encode() in data for part in parts):
+            return f"{secret[:SHOWN_FRONT]}…"
+    return None
+
+
 class Words:
     """What comes out of a pipe, kept from the first byte; a thread reads, so that nothing is lost
     and a waiting test is woken by the bytes themselves."""
@@ -46,7 +61,10 @@ class Words:
 
     def _read(self, pipe):
         while True:
-            data = os.read(pipe.fileno(), 65536)
+            try:
+                data = os.read(pipe.fileno(), 65536)
+            except OSError: # how a terminal says that nobody writes to it any more
+                data = b""
             with self.changed:
                 self.data += data
                 self.closed = not data
@@ -66,15 +84,19 @@ class Words:
 
 
 class Process:
-    """`arguments` of sparekey, run in `directory`."""
+    """`arguments` of sparekey, run in `directory`; `terminal`: standard error is one."""
 
-    def __init__(self, name, arguments, directory, environment=None):
+    def __init__(self, name, arguments, directory, environment=None, terminal=False):
         self.name = name
+        ours, theirs = os.openpty() if terminal else (None, subprocess.PIPE)
         self.child = subprocess.Popen([SPAREKEY, *map(str, arguments)], cwd=directory,
                                       env=clean_environment(**(environment or {})),
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                      stderr=subprocess.PIPE)
-        self.out, self.err = Words(self.child.stdout), Words(self.child.stderr)
+                                      stderr=theirs)
+        if terminal:
+            os.close(theirs)
+        self.out = Words(self.child.stdout)
+        self.err = Words(os.fdopen(ours, "rb", 0) if terminal else self.child.stderr)
 
     def first_line(self):
         """What the process says when it is ready."""
@@ -132,6 +154,5 @@ class Process:
         if report := REPORT.search(said):
             text = said[report.start():][:6000].decode(errors="replace")
             raise Failed(f"{self.name}: {text}")
-        for secret in secrets:
-            if secret.encode() in said:
-                raise Failed(f"{self.name} wrote a whole key: {secret[:10]}…")
+        if found := leak_in(said, secrets):
+            raise Failed(f"{self.name} wrote of a secret: {found}")

@@ -4,6 +4,7 @@ import pytest
 
 from .gateway import Gateway
 from .mock import Mock, secret
+from .process import Failed, leak_in
 
 
 # For tests of who is asked once: on a busy machine a key's first answer takes longer than 300 ms.
@@ -43,19 +44,36 @@ class Stage:
             if isinstance(process, Mock):
                 yield f"{process.name}: journal", _journal_text(process)
 
+    def secrets(self):
+        """Of all that run here: what one knows, no other may tell either."""
+        return sorted({one for p in self.processes for one in getattr(p, "secrets", [])})
+
+    def check_files(self):
+        """What the processes have written beside their outputs: state, logs, cores."""
+        kept = {".env", ".yaml", ".txt", ".local", ".json", ".pem"} # what tests write for them
+        for path in self.directory.rglob("*"):
+            if path.is_file() and path.suffix not in kept and path.name not in (".env.local", "fresh"):
+                if found := leak_in(path.read_bytes(), self.secrets()):
+                    raise Failed(f"{path.name} holds a secret: {found}")
+
     def take_down(self):
         """Gateways first, then mocks; each ends with 0 and without a bad word."""
         wrong = []
+        secrets = self.secrets()
         for process in reversed(self.processes):
             try:
                 code = process.stop()
                 if code != 0:
                     wrong.append(f"{process.name} ended with {code}\n{process.tail()}")
-                process.check_words(getattr(process, "secrets", []))
+                process.check_words(secrets)
             except AssertionError as error:
                 wrong.append(str(error))
             finally:
                 process.kill()
+        try:
+            self.check_files()
+        except AssertionError as error:
+            wrong.append(str(error))
         assert not wrong, "\n".join(wrong)
 
 

@@ -257,6 +257,19 @@ def log_events_are_in_their_table(house):
                 yield f"{_place(path, text, found.start())}: {found[1]} is not in log_events.h"
 
 
+def events_are_documented(house):
+    """docs/events.md names every event and every member of its JSON."""
+    page = (ROOT / "docs/events.md").read_text()
+    header = (ROOT / "src/observe/events.h").read_text()
+    names = re.findall(r'^    X\(EVENT_\w+, "(\w+)"', header, re.MULTILINE)
+    names += re.findall(r'put_\w+\(&?t, "(\w+)"', (ROOT / "src/observe/events.c").read_text())
+    if len(names) < 20:
+        yield "the tables of src/observe/events are not found where they were"
+    for name in names:
+        if f"`{name}`" not in page:
+            yield f"docs/events.md does not name {name}"
+
+
 def banned_functions(house):
     """Functions that cannot be used safely, or not by us (STYLE.md 16)."""
     calls = re.compile(rf"(?<![\w.>])({'|'.join(BANNED_CALLS)})\s*\(")
@@ -323,6 +336,7 @@ CHECKS = [
     headers_are_guarded_and_introduced,
     installed_symbols_are_documented,
     log_events_are_in_their_table,
+    events_are_documented,
     banned_functions,
     no_sleep_in_tests,
     no_path_of_one_machine,

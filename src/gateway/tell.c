@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "gateway/echo.h"
 #include "gateway/exchange_state.h"
 
 /* ---- one event, one line ------------------------------------------------------------------ */
@@ -245,17 +246,28 @@ static void write_trail(const struct plan *plan, struct event *event)
     }
 }
 
+/* The upstream's id of the request; one that echoes the key shows its mask. */
+static void copy_request_id(const struct exchange *x, struct event *event)
+{
+    struct evidence evidence = {0};
+
+    if (!x->ws || !x->key)
+        return;
+    (void)slice_copy(slice_str(x->ws->hints.request_id), evidence.request_id,
+                     sizeof evidence.request_id);
+    echo_mask_evidence(exchange_secret(x), &evidence);
+    (void)slice_copy(slice_str(evidence.request_id), event->request_id, sizeof event->request_id);
+}
+
 static void describe_request(const struct exchange *x, enum event_kind kind, struct event *event)
 {
     tell_init(event, kind, x->key);
     write_trail(&x->plan, event);
     event->status = x->status;
     event->attempts = x->plan.attempt_count;
-    if (!x->ws)
-        return;
-    (void)slice_copy(peek_model(&x->ws->peek), event->model, sizeof event->model);
-    (void)slice_copy(slice_str(x->ws->hints.request_id), event->request_id,
-                     sizeof event->request_id);
+    copy_request_id(x, event);
+    if (x->ws)
+        (void)slice_copy(peek_model(&x->ws->peek), event->model, sizeof event->model);
 }
 
 /* " (request req_1)", or nothing */

@@ -42,6 +42,7 @@ enum log_tag { TAG_AUTO, TAG_KEYS, TAG_SUCCESS, TAG_FALLBACK, TAG_FAILURE };
     X("last_resort_failed", LOG_REQUESTS, TAG_FAILURE)                                             \
     X("listener_cut", LOG_GATEWAY, TAG_AUTO)                                                       \
     X("log_dropped", LOG_GATEWAY, TAG_AUTO)                                                        \
+    X("loop_detected", LOG_REQUESTS, TAG_AUTO)                                                     \
     X("probed", LOG_KEYS, TAG_KEYS)                                                                \
     X("ready", LOG_GATEWAY, TAG_KEYS)                                                              \
     X("recovered", LOG_KEYS, TAG_SUCCESS)                                                          \

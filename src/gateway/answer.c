@@ -158,6 +158,8 @@ static const char *advice(enum failure failure)
     case FAILURE_SERVER:
     case FAILURE_CUT:
     case FAILURE_GARBAGE: return "OpenAI failed repeatedly";
+    case FAILURE_DISABLED:
+        return "every key that could serve this request has been disabled by an operator";
     case FAILURE_NONE:
     case FAILURE_CALLER:
     case FAILURE_POLICY:

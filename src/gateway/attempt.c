@@ -62,8 +62,6 @@ static enum status arrange_parts(struct exchange *x, const struct service_url *u
     return status;
 }
 
-static void judge(struct exchange *x, enum transport transport);
-
 /* The attempt's timer: at `until_ns`, at the deadline at the latest. */
 static void start_timer(struct exchange *x, int64_t until_ns)
 {
@@ -81,6 +79,8 @@ void attempt_send(struct exchange *x, struct key_entry *entry)
     key_entry_unref(x->key);
     x->key = entry;
     x->phase = PHASE_AWAITING;
+    if (x->rehearsal && rehearsal_takes(x))
+        return;
 
     struct upstream *upstream = worker_upstream(x->worker, entry->traits->service);
     const struct service_url *url = keyring_service(exchange_ring(x), entry->traits->service);
@@ -88,7 +88,7 @@ void attempt_send(struct exchange *x, struct key_entry *entry)
     start_timer(x, INT64_MAX);
     if (!upstream || arrange_parts(x, url) != STATUS_OK ||
         upstream_send(upstream, &x->call, &upstream_callbacks) != STATUS_OK)
-        judge(x, TRANSPORT_CONNECT);
+        attempt_judge(x, TRANSPORT_CONNECT);
 }
 
 /* ---- judging ----------------------------------------------------------------------------- */
@@ -184,6 +184,7 @@ struct answer_facts attempt_facts(struct exchange *x, struct limit_report *limit
         return facts;
     facts.organization = slice_str(x->ws->hints.organization);
     facts.project = slice_str(x->ws->hints.project);
+    facts.model = peek_model(&x->ws->peek);
     if (x->status && !x->limits_told) {
         x->limits_told = true;
         copy_limits(&x->ws->hints, limits);
@@ -256,15 +257,16 @@ bool attempt_report(struct exchange *x, enum transport transport)
     describe_answer(x, transport, &none, &answer);
     verdict_of(&answer, &verdict, &evidence);
     echo_mask_evidence(exchange_secret(x), &evidence);
-    if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER)
+    if (x->rehearsal)
+        rehearsal_hears(x, &verdict, &evidence);
+    if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER && !x->plan.drilled)
         log_failure(x, &verdict, &evidence);
     bool keep =
         keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &facts, exchange_now(x));
     return make_presentable(x, transport, &answer, &evidence) && keep;
 }
 
-/* The attempt has failed before anything reached the client: what now? */
-static void judge(struct exchange *x, enum transport transport)
+void attempt_judge(struct exchange *x, enum transport transport)
 {
     net_timer_stop(&x->worker->loop, &x->timer);
     x->phase = PHASE_PLANNING;
@@ -287,7 +289,7 @@ void attempt_timer_fired(struct exchange *x)
     if (x->caller_deadline) /* nobody's fault: the plan hears that the attempt was abandoned */
         answer_give_up(x, &late);
     else
-        judge(x, TRANSPORT_TIMEOUT);
+        attempt_judge(x, TRANSPORT_TIMEOUT);
 }
 
 /* ---- the upstream's word ----------------------------------------------------------------- */
@@ -362,7 +364,7 @@ static void on_head(struct upstream_call *call, const struct http_head *head)
         sse_init(&x->sse, x->endpoint.stream);
     if (!note_head(x, head)) {
         upstream_cancel(call);
-        judge(x, TRANSPORT_GARBAGE);
+        attempt_judge(x, TRANSPORT_GARBAGE);
         return;
     }
     if (!held_to_its_end(x)) /* else the attempt's own deadline stays set */
@@ -374,7 +376,7 @@ static void weigh_held(struct exchange *x)
 {
     if (x->is_stream && x->sse.error && !x->sse.content) {
         upstream_cancel(&x->call);
-        judge(x, TRANSPORT_OK);
+        attempt_judge(x, TRANSPORT_OK);
     } else if (x->status >= 400) {
         return; /* judged when complete */
     } else if ((x->is_stream && x->sse.content) || x->ws->held.len >= EXCHANGE_HOLD_BYTES) {
@@ -388,7 +390,7 @@ static void hold(struct exchange *x, const char *data, size_t len)
 
     if (buffer_append(&x->ws->held, slice_of(data, len), room) != STATUS_OK) {
         upstream_cancel(&x->call);
-        judge(x, TRANSPORT_GARBAGE);
+        attempt_judge(x, TRANSPORT_GARBAGE);
         return;
     }
     weigh_held(x);
@@ -483,12 +485,12 @@ static void on_complete(struct upstream_call *call)
         else
             answer_finish(x);
     } else if (x->status >= 400 || truncated || (x->is_stream && x->sse.error)) {
-        judge(x, TRANSPORT_OK);
+        attempt_judge(x, TRANSPORT_OK);
     } else if (!is_whole_document(x)) {
-        judge(x, TRANSPORT_CUT);
+        attempt_judge(x, TRANSPORT_CUT);
     } else if (is_failed_response(x)) {
         x->failed_document = true;
-        judge(x, TRANSPORT_OK);
+        attempt_judge(x, TRANSPORT_OK);
     } else {
         answer_deliver(x);
     }
@@ -513,7 +515,7 @@ static void on_failed(struct upstream_call *call, enum status status)
     if (x->phase == PHASE_FLOWING)
         answer_cut(x, transport_of(x, status));
     else
-        judge(x, transport_of(x, status));
+        attempt_judge(x, transport_of(x, status));
 }
 
 static const struct upstream_ops upstream_callbacks = {

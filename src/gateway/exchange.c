@@ -438,6 +438,7 @@ static void begin_plan(struct exchange *x)
         .tokens = estimate_tokens(x->ws),
         .images = x->endpoint.family == FAMILY_IMAGES ? images_of(x->ws) : 0,
         .affinity = affinity_of(x),
+        .drill_keys = x->rehearsal ? x->rehearsal->keys : 0,
     };
 
     x->call.may_replay = stateless;

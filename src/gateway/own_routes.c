@@ -2,7 +2,9 @@
 #include <stdio.h>
 
 #include "gateway/health.h"
+#include "gateway/keys_route.h"
 #include "gateway/own.h"
+#include "gateway/test_fallback.h"
 
 static void answer_alive(struct own_request *own)
 {
@@ -28,6 +30,8 @@ const struct own_route own_routes[] = {
     {"/healthz", false, OWN_GET, OWN_OPEN, answer_alive},
     {"/readyz", false, OWN_GET, OWN_OPEN, answer_ready},
     {"/api/openai/health", false, OWN_GET, OWN_CLIENT, health_answer},
+    {"/api/openai/test-fallback", false, OWN_GET | OWN_POST, OWN_ADMIN, test_fallback_answer},
+    {KEYS_ROUTE_PREFIX, true, OWN_POST, OWN_ADMIN, keys_route_answer},
     {"/", false, OWN_GET, OWN_CLIENT, answer_root},
     {NULL, false, 0, OWN_OPEN, NULL},
 };

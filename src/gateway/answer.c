@@ -59,6 +59,11 @@ static void add_fields_or_leave(struct exchange *x, struct buffer *fields, bool 
         fields->len = len;
 }
 
+void answer_add_fields(struct exchange *x, struct buffer *fields)
+{
+    add_fields_or_leave(x, fields, false);
+}
+
 static void put_body(void *request, const char *data, size_t len)
 {
     server_reply_body(request, data, len);

@@ -82,6 +82,7 @@ struct exchange {
     bool is_stream;       /* the answer is an event stream */
     bool failed_document; /* the answer is a 200 that tells a failure */
     bool head_method;
+    bool resorted; /* to the last resort: once */
     bool caller_deadline; /* the deadline is the caller's own, shorter than ours */
     bool limits_told;     /* what this answer's head says of limits has been passed on */
     bool counts_tokens;   /* … and it limits tokens: what the answer used is worth looking for */
@@ -158,6 +159,9 @@ void answer_deliver(struct exchange *x);
 
 /* An error answer of the upstream's goes to the caller: the one just heard, or the one kept. */
 void answer_return(struct exchange *x, const struct plan_step *step);
+
+/* Appends x-sparekey-key, -attempts and -trail; without memory nothing. */
+void answer_add_fields(struct exchange *x, struct buffer *fields);
 
 /* An error of our own. */
 void answer_give_up(struct exchange *x, const struct plan_step *step);

@@ -412,6 +412,8 @@ static void make_report(struct own_request *own)
 {
     struct report *report = own->state;
 
+    /* Read at the moment the wall clock is, or every time shown would be off by the difference. */
+    report->now_ns = (int64_t)uv_hrtime();
     report->status = health_document(own->worker->shared->keyring, &report->query, report->now_ns,
                                      &report->text, &report->ready);
 }
@@ -482,7 +484,6 @@ void health_answer(struct own_request *own)
         return;
     }
     report->query = query;
-    report->now_ns = net_now_ns(&own->worker->loop);
     own->state = report;
     own_background(own, make_report, reply_report);
 }

@@ -31,6 +31,7 @@ struct keyring {
     void *context;
     struct service_url services[KEYRING_SERVICES_MAX]; /* only ever appended to */
     uint32_t service_count;                            /* only through __atomic builtins */
+    uint32_t last_resort; /* index of a service, or KEYRING_SERVICES_MAX; likewise */
 };
 
 /* ---- entries ----------------------------------------------------------------------------- */
@@ -409,6 +410,24 @@ static enum status tell_pool(struct keyring *ring, struct ring_load *load, int64
     return status;
 }
 
+bool keyring_last_resort(const struct keyring *ring, uint32_t *ret_service)
+{
+    *ret_service = __atomic_load_n(&ring->last_resort, __ATOMIC_ACQUIRE);
+    return *ret_service < KEYRING_SERVICES_MAX;
+}
+
+static enum status find_last_resort(struct keyring *ring, const struct settings *settings)
+{
+    uint32_t service = KEYRING_SERVICES_MAX;
+    enum status status = settings->last_resort_url.host
+                             ? service_index(ring, &settings->last_resort_url, &service)
+                             : STATUS_OK;
+
+    if (status == STATUS_OK)
+        __atomic_store_n(&ring->last_resort, service, __ATOMIC_RELEASE);
+    return status;
+}
+
 enum status keyring_load(struct keyring *ring, const struct settings *settings, int64_t now_ns)
 {
     struct ring_load *load = malloc(sizeof *load);
@@ -420,7 +439,9 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
         load->settings = settings;
         load->batch = batch;
         load->models = (struct arena){0};
-        status = tell_pool(ring, load, now_ns);
+        status = find_last_resort(ring, settings);
+        if (status == STATUS_OK)
+            status = tell_pool(ring, load, now_ns);
         arena_clear(&load->models);
     }
     if (status == STATUS_OK) {

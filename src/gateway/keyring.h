@@ -69,6 +69,9 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
 /* The base URL with this index; lives as long as the ring. */
 const struct service_url *keyring_service(const struct keyring *ring, uint32_t service);
 
+/* The service of SPAREKEY_LAST_RESORT; false when it is none. */
+bool keyring_last_resort(const struct keyring *ring, uint32_t *ret_service);
+
 /* plan_start and the first plan_next. With PLAN_SEND, `*ret_entry` is a new reference. */
 void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_request *request,
                    int64_t now_ns, struct plan_step *ret_step, struct key_entry **ret_entry);

@@ -378,9 +378,8 @@ static int test_running(struct test *t, char **arguments)
 }
 
 /* A gateway of our own: on a free port, with an admin token nobody else knows. */
-static char **own_environment(char token[static 128])
+static char **own_environment(char token[static 128], char *listen)
 {
-    static char listen[] = "SPAREKEY_LISTEN=127.0.0.1:0";
     unsigned char bytes[TOKEN_BYTES];
     size_t count = 0;
 
@@ -407,8 +406,8 @@ static char **own_environment(char token[static 128])
 static int test_direct(struct test *t, char **arguments)
 {
     struct serving serving = {0};
-    char variable[128], token[128], url[160];
-    char **environment = own_environment(variable);
+    char variable[128], token[128], url[160], listen[] = "SPAREKEY_LISTEN=127.0.0.1:0";
+    char **environment = own_environment(variable, listen);
     int code = EXIT_NOT_ASKED;
 
     if (!environment)

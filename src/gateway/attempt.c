@@ -62,6 +62,8 @@ static enum status arrange_parts(struct exchange *x, const struct service_url *u
     return status;
 }
 
+static void judge(struct exchange *x, enum transport transport);
+
 /* The attempt's timer: at `until_ns`, at the deadline at the latest. */
 static void start_timer(struct exchange *x, int64_t until_ns)
 {
@@ -88,7 +90,7 @@ void attempt_send(struct exchange *x, struct key_entry *entry)
     start_timer(x, INT64_MAX);
     if (!upstream || arrange_parts(x, url) != STATUS_OK ||
         upstream_send(upstream, &x->call, &upstream_callbacks) != STATUS_OK)
-        attempt_judge(x, TRANSPORT_CONNECT);
+        judge(x, TRANSPORT_CONNECT);
 }
 
 /* ---- judging ----------------------------------------------------------------------------- */
@@ -266,13 +268,19 @@ bool attempt_report(struct exchange *x, enum transport transport)
     return make_presentable(x, transport, &answer, &evidence) && keep;
 }
 
-void attempt_judge(struct exchange *x, enum transport transport)
+/* The attempt has failed before anything reached the client: what now? */
+static void judge(struct exchange *x, enum transport transport)
 {
     net_timer_stop(&x->worker->loop, &x->timer);
     x->phase = PHASE_PLANNING;
     if (attempt_report(x, transport))
         keep_answer(x);
     exchange_ask(x);
+}
+
+void attempt_judge(struct exchange *x, enum transport transport)
+{
+    judge(x, transport);
 }
 
 void attempt_timer_fired(struct exchange *x)
@@ -289,7 +297,7 @@ void attempt_timer_fired(struct exchange *x)
     if (x->caller_deadline) /* nobody's fault: the plan hears that the attempt was abandoned */
         answer_give_up(x, &late);
     else
-        attempt_judge(x, TRANSPORT_TIMEOUT);
+        judge(x, TRANSPORT_TIMEOUT);
 }
 
 /* ---- the upstream's word ----------------------------------------------------------------- */
@@ -364,7 +372,7 @@ static void on_head(struct upstream_call *call, const struct http_head *head)
         sse_init(&x->sse, x->endpoint.stream);
     if (!note_head(x, head)) {
         upstream_cancel(call);
-        attempt_judge(x, TRANSPORT_GARBAGE);
+        judge(x, TRANSPORT_GARBAGE);
         return;
     }
     if (!held_to_its_end(x)) /* else the attempt's own deadline stays set */
@@ -376,7 +384,7 @@ static void weigh_held(struct exchange *x)
 {
     if (x->is_stream && x->sse.error && !x->sse.content) {
         upstream_cancel(&x->call);
-        attempt_judge(x, TRANSPORT_OK);
+        judge(x, TRANSPORT_OK);
     } else if (x->status >= 400) {
         return; /* judged when complete */
     } else if ((x->is_stream && x->sse.content) || x->ws->held.len >= EXCHANGE_HOLD_BYTES) {
@@ -390,7 +398,7 @@ static void hold(struct exchange *x, const char *data, size_t len)
 
     if (buffer_append(&x->ws->held, slice_of(data, len), room) != STATUS_OK) {
         upstream_cancel(&x->call);
-        attempt_judge(x, TRANSPORT_GARBAGE);
+        judge(x, TRANSPORT_GARBAGE);
         return;
     }
     weigh_held(x);
@@ -485,12 +493,12 @@ static void on_complete(struct upstream_call *call)
         else
             answer_finish(x);
     } else if (x->status >= 400 || truncated || (x->is_stream && x->sse.error)) {
-        attempt_judge(x, TRANSPORT_OK);
+        judge(x, TRANSPORT_OK);
     } else if (!is_whole_document(x)) {
-        attempt_judge(x, TRANSPORT_CUT);
+        judge(x, TRANSPORT_CUT);
     } else if (is_failed_response(x)) {
         x->failed_document = true;
-        attempt_judge(x, TRANSPORT_OK);
+        judge(x, TRANSPORT_OK);
     } else {
         answer_deliver(x);
     }
@@ -515,7 +523,7 @@ static void on_failed(struct upstream_call *call, enum status status)
     if (x->phase == PHASE_FLOWING)
         answer_cut(x, transport_of(x, status));
     else
-        attempt_judge(x, transport_of(x, status));
+        judge(x, transport_of(x, status));
 }
 
 static const struct upstream_ops upstream_callbacks = {

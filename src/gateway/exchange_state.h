@@ -82,7 +82,7 @@ struct exchange {
     bool is_stream;       /* the answer is an event stream */
     bool failed_document; /* the answer is a 200 that tells a failure */
     bool head_method;
-    bool resorted; /* to the last resort: once */
+    bool resorted;        /* to the last resort: once */
     bool caller_deadline; /* the deadline is the caller's own, shorter than ours */
     bool limits_told;     /* what this answer's head says of limits has been passed on */
     bool counts_tokens;   /* … and it limits tokens: what the answer used is worth looking for */

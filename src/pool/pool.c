@@ -198,9 +198,8 @@ static void view_breaker(const struct pool *pool, const struct breaker *b, int64
     view->reason = (enum failure)b->reason;
     view->rate_limited = b->reason == FAILURE_RATE || b->reason == FAILURE_SLOW_DOWN;
     /* Where nobody probes, a request tries it when its time has come. */
-    view->probe = b->probe == PROBE_FREE && !pool->options.probe_interval_ns
-                      ? PROBE_TIME
-                      : (enum probe)b->probe;
+    view->probe = b->probe == PROBE_FREE && !pool->options.probe_interval_ns ? PROBE_TIME
+                                                                             : (enum probe)b->probe;
     view->open_since_ns = b->since_ns;
     view->open_until_ns = b->state == CIRCUIT_OPEN ? b->due_ns : now_ns;
     view->evidence = b->evidence;

@@ -104,9 +104,9 @@ struct settings {
     enum log_level log_level; /* SPAREKEY_LOG_LEVEL */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
-    char *last_resort;                   /* SPAREKEY_LAST_RESORT as named, or NULL; of these two … */
-    char *last_resort_text;              /* … what its file says; NULL when it is none */
-    struct service_url last_resort_url;  /* … the server; host NULL when it is none */
+    char *last_resort;      /* SPAREKEY_LAST_RESORT as named, or NULL; of these two … */
+    char *last_resort_text; /* … what its file says; NULL when it is none */
+    struct service_url last_resort_url; /* … the server; host NULL when it is none */
 
     /* The files as named; NULL when not. What they hold is in the fields above. */
     char *keys_file, *client_tokens_file, *config_file, *env_file;

@@ -41,6 +41,7 @@ int command_unknown(const char *name);
 int cmd_serve(char **arguments);
 int cmd_exec(char **arguments);
 int cmd_config(char **arguments);
+int cmd_test(char **arguments);
 int cmd_mock(char **arguments);
 int cmd_demo(char **arguments);
 int cmd_version(char **arguments);

@@ -24,6 +24,22 @@ const struct command command_table[] = {
     {"demo", cmd_demo, "", "see it work, without any key",
      "Runs the same traffic against a mock OpenAI twice, without and with fallback.\n", false,
      false},
+    {"test", cmd_test,
+     "[--type text|models|chat] [--inject FAULT] [--n N] [--url URL | --direct] [--json] [OPTIONS]",
+     "try fallback: one request, or a drill, and who answered it",
+     "Sends one operation through a running gateway and prints every attempt. Exit code: 0 "
+     "served,\n"
+     "1 not served, 2 could not ask.\n"
+     "  --type text|models|chat  the operation (default text); text and chat spend a few tokens\n"
+     "  --prompt TEXT, --model MODEL, --max-tokens N  of text and chat\n"
+     "  --inject FAULT           a drill: 429, 401, quota, 500, timeout, reset or cut, played to "
+     "the\n"
+     "                           first keys without touching them\n"
+     "  --n N                    how many keys fail so (default 1)\n"
+     "  --url URL                the gateway (default: where these settings listen)\n"
+     "  --direct                 a private gateway with these settings, for this one test\n"
+     "  --json                   the gateway's answer as it is\n",
+     true, false},
     {"config", cmd_config, "[--check | --sample env|yaml] [OPTIONS]",
      "show the settings in effect and where each comes from",
      "Prints every setting with its effective value and origin, then the keys, masked.\n"

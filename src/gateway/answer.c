@@ -60,6 +60,11 @@ static void add_fields_or_leave(struct exchange *x, struct buffer *fields, bool 
         fields->len = len;
 }
 
+void answer_add_fields(struct exchange *x, struct buffer *fields)
+{
+    add_fields_or_leave(x, fields, false);
+}
+
 static void put_body(void *request, const char *data, size_t len)
 {
     server_reply_body(request, data, len);
@@ -169,6 +174,8 @@ static const char *advice(enum failure failure)
     case FAILURE_SERVER:
     case FAILURE_CUT:
     case FAILURE_GARBAGE: return "OpenAI failed repeatedly";
+    case FAILURE_DISABLED:
+        return "every key that could serve this request has been disabled by an operator";
     case FAILURE_NONE:
     case FAILURE_CALLER:
     case FAILURE_POLICY:

@@ -81,6 +81,8 @@ void attempt_send(struct exchange *x, struct key_entry *entry)
     key_entry_unref(x->key);
     x->key = entry;
     x->phase = PHASE_AWAITING;
+    if (x->rehearsal && rehearsal_takes(x))
+        return;
 
     struct upstream *upstream = worker_upstream(x->worker, entry->traits->service);
     const struct service_url *url = keyring_service(exchange_ring(x), entry->traits->service);
@@ -188,6 +190,7 @@ struct answer_facts attempt_facts(struct exchange *x, struct limit_report *limit
         return facts;
     facts.organization = slice_str(x->ws->hints.organization);
     facts.project = slice_str(x->ws->hints.project);
+    facts.model = peek_model(&x->ws->peek);
     if (x->status && !x->limits_told) {
         x->limits_told = true;
         copy_limits(&x->ws->hints, limits);
@@ -260,7 +263,9 @@ bool attempt_report(struct exchange *x, enum transport transport)
     describe_answer(x, transport, &none, &answer);
     verdict_of(&answer, &verdict, &evidence);
     echo_mask_evidence(exchange_secret(x), &evidence);
-    if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER)
+    if (x->rehearsal)
+        rehearsal_hears(x, &verdict, &evidence);
+    if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER && !x->plan.drilled)
         log_failure(x, &verdict, &evidence);
     bool keep =
         keyring_hear(exchange_ring(x), &x->plan, &verdict, &evidence, &facts, exchange_now(x));
@@ -275,6 +280,11 @@ static void judge(struct exchange *x, enum transport transport)
     if (attempt_report(x, transport))
         keep_answer(x);
     exchange_ask(x);
+}
+
+void attempt_judge(struct exchange *x, enum transport transport)
+{
+    judge(x, transport);
 }
 
 void attempt_timer_fired(struct exchange *x)

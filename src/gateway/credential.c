@@ -24,11 +24,16 @@ static void put_line(struct text *t, struct slice name, const char *value)
     text_put(t, SLICE("\r\n"));
 }
 
-void credential_put_head(struct text *t, const struct service_url *url,
-                         const struct entry_traits *key)
+void credential_put_host(struct text *t, const struct service_url *url)
 {
     text_put(t, SLICE(" HTTP/1.1\r\n"));
     put_host(t, url);
+}
+
+void credential_put_head(struct text *t, const struct service_url *url,
+                         const struct entry_traits *key)
+{
+    credential_put_host(t, url);
     put_line(t, SLICE("openai-organization: "), key->organization);
     put_line(t, SLICE("openai-project: "), key->project);
     text_put_str(t, key->auth_header ? key->auth_header : "authorization");

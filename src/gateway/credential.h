@@ -10,6 +10,9 @@
 extern "C" {
 #endif
 
+/* " HTTP/1.1" and Host alone, each line ended: for a service that gets no credential. */
+void credential_put_host(struct text *t, const struct service_url *url);
+
 /* " HTTP/1.1", Host, the key's configured organisation and project, and the credential's field up
  * to where the secret itself belongs: the secret goes from the vault to the socket and is never
  * part of a buffer. What follows it begins with the end of that line. */

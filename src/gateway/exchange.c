@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "gateway/headers.h"
+#include "gateway/last_resort.h"
 #include "gateway/respond.h"
 #include "openai/error_body.h"
 
@@ -367,6 +368,10 @@ static void wait_counted(struct exchange *x)
 
 static void follow(struct exchange *x, const struct plan_step *step, struct key_entry *entry)
 {
+    bool out = step->action == PLAN_GIVE_UP || step->action == PLAN_RETURN_KEPT;
+
+    if (out && last_resort_takes(x, step))
+        return;
     switch (step->action) {
     case PLAN_SEND: attempt_send(x, entry); return;
     case PLAN_WAIT: wait_counted(x); return;
@@ -438,6 +443,7 @@ static void begin_plan(struct exchange *x)
         .tokens = estimate_tokens(x->ws),
         .images = x->endpoint.family == FAMILY_IMAGES ? images_of(x->ws) : 0,
         .affinity = affinity_of(x),
+        .drill_keys = x->rehearsal ? x->rehearsal->keys : 0,
     };
 
     x->call.may_replay = stateless;

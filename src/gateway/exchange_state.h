@@ -8,6 +8,7 @@
 #define SPAREKEY_GATEWAY_EXCHANGE_STATE_H
 
 #include "gateway/exchange.h"
+#include "gateway/rehearsal.h"
 #include "openai/endpoint.h"
 #include "openai/hints.h"
 #include "openai/peek.h"
@@ -70,6 +71,7 @@ struct exchange {
     struct key_entry *key; /* of the attempt in flight, or of the answer that flows */
     struct workspace *ws;  /* NULL once the answer flows */
     struct kept_answer *kept;
+    struct rehearsal *rehearsal; /* of a request of our own (rehearsal.h), else NULL */
     struct sse sse;
     struct wheel_timer timer; /* WAITING: the plan's; AWAITING: the deadline; HOLDING: either */
     struct list waiting;      /* in worker->waiting, or in worker->free_exchanges */
@@ -80,6 +82,7 @@ struct exchange {
     bool is_stream;       /* the answer is an event stream */
     bool failed_document; /* the answer is a 200 that tells a failure */
     bool head_method;
+    bool resorted;        /* to the last resort: once */
     bool caller_deadline; /* the deadline is the caller's own, shorter than ours */
     bool limits_told;     /* what this answer's head says of limits has been passed on */
     bool counts_tokens;   /* … and it limits tokens: what the answer used is worth looking for */
@@ -128,6 +131,10 @@ void exchange_ask(struct exchange *x);
 /* Sends the request with this key, whose reference it takes. */
 void attempt_send(struct exchange *x, struct key_entry *entry);
 
+/* The attempt has ended so before anything reached the client: the plan hears of it and says what
+ * comes next. `x` may be gone afterwards. */
+void attempt_judge(struct exchange *x, enum transport transport);
+
 /* An attempt's time is up: what is held goes out, or at the deadline the attempt ends. */
 void attempt_timer_fired(struct exchange *x);
 
@@ -152,6 +159,9 @@ void answer_deliver(struct exchange *x);
 
 /* An error answer of the upstream's goes to the caller: the one just heard, or the one kept. */
 void answer_return(struct exchange *x, const struct plan_step *step);
+
+/* Appends x-sparekey-key, -attempts and -trail; without memory nothing. */
+void answer_add_fields(struct exchange *x, struct buffer *fields);
 
 /* An error of our own. */
 void answer_give_up(struct exchange *x, const struct plan_step *step);

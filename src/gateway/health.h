@@ -1,4 +1,9 @@
-/* GET /api/openai/health: the state of every key, for people and for load balancers. */
+/* GET /api/openai/health: the state of every key, for people and for load balancers.
+ *
+ * Field names are the product's published interface (docs/health.md). Each key counts as exactly one
+ * of healthy, rate limited and unhealthy; the summary is always that of all keys, whatever part of
+ * them is shown.
+ */
 #ifndef SPAREKEY_GATEWAY_HEALTH_H
 #define SPAREKEY_GATEWAY_HEALTH_H
 
@@ -8,8 +13,31 @@
 extern "C" {
 #endif
 
-/* The document, to be freed; NULL when out of memory. Any thread. */
-char *health_document(struct keyring *ring, int64_t now_ns, bool *ret_ready);
+#define HEALTH_KEYS_MAX  10000              /* keys in one document; more are had by offset= */
+#define HEALTH_BYTES_MAX ((size_t)64 << 20) /* of one document */
+
+/* How one key counts: exactly one of the three. */
+enum condition { CONDITION_HEALTHY, CONDITION_RATE_LIMITED, CONDITION_UNHEALTHY, CONDITION_COUNT };
+
+/* Which keys are shown. */
+struct health_query {
+    uint64_t offset, limit;   /* of those in this condition */
+    enum condition condition; /* CONDITION_COUNT: any */
+    bool paged;               /* the document says which part it is */
+};
+
+/* All keys, as many as one document holds. */
+struct health_query health_query_all(void);
+
+/* Appends the document; `*ret_ready`: some key serves. STATUS_NO_MEMORY, STATUS_LIMIT. Any thread, but
+ * not a loop's: it takes a while with many keys. */
+NODISCARD
+enum status health_document(struct keyring *ring, const struct health_query *query, int64_t now_ns,
+                            struct buffer *out, bool *ret_ready);
+
+/* Appends one key as the document has it. Same errors. */
+NODISCARD
+enum status health_key(const struct key_status *status, int64_t now_ns, struct buffer *out);
 
 /* Answers it with 200, or 503 when no key is ready. */
 void health_answer(struct own_request *own);

@@ -8,7 +8,9 @@
 
 #include "base/hash.h"
 #include "base/large.h"
+#include "base/number.h"
 #include "pool/fast.h"
+#include "pool/operator.h"
 #include "settings/arena.h"
 
 /* Keys that a load tells the pool about while it holds the lock: under a millisecond. */
@@ -33,6 +35,7 @@ struct keyring {
     bool guessing;           /* … and one is now, but only because its time has come */
     struct service_url services[KEYRING_SERVICES_MAX]; /* only ever appended to */
     uint32_t service_count;                            /* only through __atomic builtins */
+    uint32_t last_resort; /* index of a service, or KEYRING_SERVICES_MAX; likewise */
 };
 
 /* ---- entries ----------------------------------------------------------------------------- */
@@ -587,6 +590,24 @@ static void tell_changes(struct keyring *ring, struct key_batch *before, struct 
     pthread_mutex_unlock(&ring->telling);
 }
 
+bool keyring_last_resort(const struct keyring *ring, uint32_t *ret_service)
+{
+    *ret_service = __atomic_load_n(&ring->last_resort, __ATOMIC_ACQUIRE);
+    return *ret_service < KEYRING_SERVICES_MAX;
+}
+
+static enum status find_last_resort(struct keyring *ring, const struct settings *settings)
+{
+    uint32_t service = KEYRING_SERVICES_MAX;
+    enum status status = settings->last_resort_url.host
+                             ? service_index(ring, &settings->last_resort_url, &service)
+                             : STATUS_OK;
+
+    if (status == STATUS_OK)
+        __atomic_store_n(&ring->last_resort, service, __ATOMIC_RELEASE);
+    return status;
+}
+
 enum status keyring_load(struct keyring *ring, const struct settings *settings, int64_t now_ns)
 {
     struct ring_load *load = malloc(sizeof *load);
@@ -598,7 +619,9 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
         load->settings = settings;
         load->batch = batch;
         load->models = (struct arena){0};
-        status = tell_pool(ring, load, now_ns);
+        status = find_last_resort(ring, settings);
+        if (status == STATUS_OK)
+            status = tell_pool(ring, load, now_ns);
         arena_clear(&load->models);
     }
     if (status == STATUS_OK) {
@@ -722,10 +745,10 @@ void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_re
 {
     struct pool_reader *reader = my_reader(ring);
 
-    if (begin_fast(reader, plan, request, now_ns, ret_step, ret_entry))
+    if (!request->drill_keys && begin_fast(reader, plan, request, now_ns, ret_step, ret_entry))
         return;
     now_ns = lock(ring, now_ns);
-    if (!reader)
+    if (!reader || request->drill_keys)
         plan_start(plan, ring->pool, request, now_ns);
     next_locked(ring, reader, plan, now_ns, ret_step, ret_entry);
     unlock(ring);
@@ -767,6 +790,7 @@ static void tell_facts(struct keyring *ring, struct plan *plan, const struct ans
         plan_limits(plan, facts->limits, now_ns);
     if (facts->tokens)
         plan_usage(plan, facts->tokens);
+    models_name(pool_model_names(ring->pool), plan->route.model, facts->model);
 }
 
 static bool hear_locked(struct keyring *ring, struct plan *plan, const struct verdict *verdict,
@@ -850,21 +874,138 @@ size_t keyring_count(struct keyring *ring)
     return count;
 }
 
+static void keep_slice(struct slice *view, char *own, size_t size)
+{
+    *view = slice_of(own, slice_copy(*view, own, size));
+}
+
+static void status_locked(struct keyring *ring, size_t index, int64_t now_ns,
+                          struct key_status *ret)
+{
+    pool_view(ring->pool, index, now_ns, &ret->view);
+    const struct key_entry *entry = (struct key_entry *)(uintptr_t)ret->view.cookie;
+    (void)key_entry_mask(entry, ret->mask);
+    (void)key_entry_name(entry, ret->name);
+    keep_slice(&ret->view.organization, ret->organization, sizeof ret->organization);
+    keep_slice(&ret->view.project, ret->project, sizeof ret->project);
+    ret->model_count = pool_view_models(ring->pool, index, now_ns, ret->models);
+}
+
 bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct key_status *ret)
 {
     pthread_mutex_lock(&ring->lock);
     bool found = index < pool_count(ring->pool);
-    if (found) {
-        pool_view(ring->pool, index, now_ns, &ret->view);
-        const struct key_entry *entry = (struct key_entry *)(uintptr_t)ret->view.cookie;
-        (void)key_entry_mask(entry, ret->mask);
-        (void)key_entry_name(entry, ret->name);
-        size_t len =
-            slice_copy(ret->view.organization, ret->organization, sizeof ret->organization);
-        ret->view.organization = slice_of(ret->organization, len);
-        len = slice_copy(ret->view.project, ret->project, sizeof ret->project);
-        ret->view.project = slice_of(ret->project, len);
-    }
+    if (found)
+        status_locked(ring, index, now_ns, ret);
     pthread_mutex_unlock(&ring->lock);
     return found;
+}
+
+size_t keyring_statuses(struct keyring *ring, size_t index, int64_t now_ns,
+                        struct key_status ret[KEYRING_STATUSES_AT_ONCE])
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&ring->lock);
+    for (; count < KEYRING_STATUSES_AT_ONCE && index + count < pool_count(ring->pool); count++)
+        status_locked(ring, index + count, now_ns, &ret[count]);
+    pthread_mutex_unlock(&ring->lock);
+    let_pass(ring);
+    return count;
+}
+
+/* ---- an operator's orders ---------------------------------------------------------------- */
+
+/* Keys looked at while the lock is held: some 0.1 ms. */
+#define SEARCH_AT_ONCE 512
+
+/* Where a key was found, and whether it is still that one. */
+struct finding {
+    size_t index;
+    uint64_t cookie;
+    size_t matches;
+};
+
+struct key_search {
+    const char *id;
+    struct finding by_name, by_mask;
+};
+
+static void note_match(struct finding *finding, size_t index, uint64_t cookie)
+{
+    if (finding->matches++)
+        return;
+    finding->index = index;
+    finding->cookie = cookie;
+}
+
+static void compare_key(struct keyring *ring, struct key_search *search, size_t index)
+{
+    char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
+    uint64_t cookie = pool_key_cookie(ring->pool, pool_key_at(ring->pool, index));
+    const struct key_entry *entry = (struct key_entry *)(uintptr_t)cookie;
+
+    if (strcmp(key_entry_name(entry, name), search->id) == 0)
+        note_match(&search->by_name, index, cookie);
+    if (strcmp(key_entry_mask(entry, mask), search->id) == 0)
+        note_match(&search->by_mask, index, cookie);
+}
+
+static void search_keys(struct keyring *ring, struct key_search *search)
+{
+    size_t index = 0, count;
+
+    do {
+        pthread_mutex_lock(&ring->lock);
+        count = pool_count(ring->pool);
+        for (size_t i = 0; i < SEARCH_AT_ONCE && index < count; i++)
+            compare_key(ring, search, index++);
+        pthread_mutex_unlock(&ring->lock);
+        let_pass(ring);
+    } while (index < count);
+}
+
+static void apply_order(struct pool *pool, key_id key, enum key_order order)
+{
+    switch (order) {
+    case KEY_ORDER_RESET: pool_reset(pool, key); return;
+    case KEY_ORDER_DISABLE: pool_disable(pool, key); return;
+    case KEY_ORDER_ENABLE: pool_enable(pool, key); return;
+    }
+}
+
+/* A reload may have come between the search and this. `cookie` 0: whatever is there. */
+static bool order_at(struct keyring *ring, size_t index, uint64_t cookie, enum key_order order,
+                     int64_t now_ns, struct key_status *ret)
+{
+    now_ns = lock(ring, now_ns);
+    bool found = index < pool_count(ring->pool);
+    if (found) {
+        key_id key = pool_key_at(ring->pool, index);
+        found = !cookie || pool_key_cookie(ring->pool, key) == cookie;
+        if (found) {
+            apply_order(ring->pool, key, order);
+            status_locked(ring, index, now_ns, ret);
+        }
+    }
+    unlock(ring);
+    return found;
+}
+
+enum key_match keyring_order(struct keyring *ring, const char *id, enum key_order order,
+                             int64_t now_ns, struct key_status *ret)
+{
+    struct key_search search = {.id = id};
+    uint64_t index;
+
+    if (number_parse(slice_str(id), SIZE_MAX, &index) == STATUS_OK)
+        return order_at(ring, (size_t)index, 0, order, now_ns, ret) ? KEY_MATCH_ONE
+                                                                    : KEY_MATCH_NONE;
+    search_keys(ring, &search);
+    struct finding *found = search.by_name.matches ? &search.by_name : &search.by_mask;
+    if (found->matches > 1)
+        return KEY_MATCH_MANY;
+    return found->matches && order_at(ring, found->index, found->cookie, order, now_ns, ret)
+               ? KEY_MATCH_ONE
+               : KEY_MATCH_NONE;
 }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pool/models.h"
 #include "pool/news.h"
 #include "pool/plan.h"
 #include "settings/settings.h"
@@ -88,6 +89,9 @@ enum status keyring_load(struct keyring *ring, const struct settings *settings, 
 /* The base URL with this index; lives as long as the ring. */
 const struct service_url *keyring_service(const struct keyring *ring, uint32_t service);
 
+/* The service of SPAREKEY_LAST_RESORT; false when it is none. */
+bool keyring_last_resort(const struct keyring *ring, uint32_t *ret_service);
+
 /* plan_start and the first plan_next. With PLAN_SEND, `*ret_entry` is a new reference. */
 void keyring_begin(struct keyring *ring, struct plan *plan, const struct plan_request *request,
                    int64_t now_ns, struct plan_step *ret_step, struct key_entry **ret_entry);
@@ -126,8 +130,28 @@ struct key_status {
     char organization[96], project[96];
     char mask[SECRET_MASK_MAX];
     char name[KEY_NAME_MAX];
+    struct model_view models[MODEL_VIEWS_MAX];
+    size_t model_count;
 };
 bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct key_status *ret);
+
+/* The same of as many keys from `index` on as one hold of the lock is for, at most
+ * KEYRING_STATUSES_AT_ONCE; how many, 0 past the last. Those who wait for the lock pass before it
+ * returns. */
+#define KEYRING_STATUSES_AT_ONCE 64
+size_t keyring_statuses(struct keyring *ring, size_t index, int64_t now_ns,
+                        struct key_status ret[KEYRING_STATUSES_AT_ONCE]);
+
+/* What an operator orders for one key (pool/operator.h). */
+enum key_order { KEY_ORDER_RESET, KEY_ORDER_DISABLE, KEY_ORDER_ENABLE };
+
+enum key_match { KEY_MATCH_NONE, KEY_MATCH_ONE, KEY_MATCH_MANY };
+
+/* The key is named as the health document has it: by name, by mask where no other has the same, or
+ * by its place from 0. Only with KEY_MATCH_ONE something has been done, and `ret` is the key
+ * afterwards. Takes a while with very many keys: not for a loop's thread. */
+enum key_match keyring_order(struct keyring *ring, const char *id, enum key_order order,
+                             int64_t now_ns, struct key_status *ret);
 
 #ifdef __cplusplus
 }

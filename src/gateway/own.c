@@ -33,7 +33,7 @@ static int hex_digit(char c)
 }
 
 /* As forms write it: "%41" and '+'. What is no escape stands for itself. */
-static void decode(struct slice text, char *out, size_t size)
+void own_decode(struct slice text, char *out, size_t size)
 {
     size_t len = 0;
 
@@ -58,7 +58,7 @@ bool own_parameter(const struct own_request *own, const char *name, char *out, s
         struct slice value = pair, key;
         if (!slice_next_item(&value, '=', &key) || !slice_eq(key, slice_str(name)))
             continue;
-        decode(value, out, size);
+        own_decode(value, out, size);
         return true;
     }
     return false;

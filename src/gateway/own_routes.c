@@ -3,7 +3,9 @@
 
 #include "gateway/event_stream.h"
 #include "gateway/health.h"
+#include "gateway/keys_route.h"
 #include "gateway/own.h"
+#include "gateway/test_fallback.h"
 
 static void answer_alive(struct own_request *own)
 {
@@ -30,6 +32,8 @@ const struct own_route own_routes[] = {
     {"/readyz", false, OWN_GET, OWN_OPEN, answer_ready},
     {"/api/openai/health", false, OWN_GET, OWN_CLIENT, health_answer},
     {"/api/openai/events", false, OWN_GET, OWN_CLIENT, event_stream_answer},
+    {"/api/openai/test-fallback", false, OWN_GET | OWN_POST, OWN_ADMIN, test_fallback_answer},
+    {KEYS_ROUTE_PREFIX, true, OWN_POST, OWN_ADMIN, keys_route_answer},
     {"/", false, OWN_GET, OWN_CLIENT, answer_root},
     {NULL, false, 0, OWN_OPEN, NULL},
 };

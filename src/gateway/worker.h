@@ -52,6 +52,8 @@ struct worker {
     struct list free_exchanges, free_workspaces;
     unsigned free_exchange_count, free_workspace_count;
     struct buffer scratch_fields, scratch_target; /* the router's, empty between requests */
+    uint64_t
+        last_resorts; /* answers of the last resort; read by others through __atomic builtins */
     struct wheel_timer drain_timer;
     struct prober *prober; /* of the one worker that probes, else NULL */
     struct alerts *alerts; /* of the one worker that sends them, else NULL */

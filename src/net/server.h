@@ -88,6 +88,14 @@ struct server {
     void (*drained_down)(struct server *server);
 };
 
+/* Who takes an answer that goes to no socket: a request the process makes to itself. */
+struct server_sink {
+    void (*head)(struct server_conn *request, int status, struct slice fields);
+    void (*body)(struct server_conn *request, const char *data, size_t len);
+    /* The last call. `whole`: by server_reply_end, not by an abort. */
+    void (*end)(struct server_conn *request, bool whole);
+};
+
 struct server_conn {
     struct conn conn;
     struct http_reader reader;
@@ -95,24 +103,25 @@ struct server_conn {
     struct list node; /* in server->conns */
     uint64_t number;  /* 1 for the first connection accepted, and so on */
     struct wheel_timer timer;
-    struct wheel_timer stall;  /* armed while the client is behind with taking its answers */
-    int64_t progress;          /* conn_progress when `stall` was armed */
-    int64_t body_begun_ms;     /* later by the time the body was paused */
-    int64_t paused_ms;         /* since when, while `paused` */
-    uint64_t body_bytes;       /* of the present request */
-    struct buffer pipelined;   /* bytes behind the current request */
-    void *user;                /* the owner's, NULL when a request begins */
-    uint8_t state;             /* enum server_state, private */
-    bool keep_alive;           /* the connection may serve another request after this one */
-    bool http10, head_request; /* how the request was asked */
-    bool replied;              /* the answer's head is out */
-    bool chunked, to_end;      /* how the answer's body is framed: in chunks, by the end */
-    bool no_body;              /* the answer has none, whatever its owner says */
-    bool request_complete;     /* the request's body is all here */
-    bool feeding;              /* inside feed(): no second one on the same stack */
-    bool corked;               /* an answer's bytes gather in the loop's cork */
-    bool paused;               /* the owner wants no body bytes now */
-    bool pipeline_full;        /* nothing is read before it has been served */
+    struct wheel_timer stall;       /* armed while the client is behind with taking its answers */
+    int64_t progress;               /* conn_progress when `stall` was armed */
+    int64_t body_begun_ms;          /* later by the time the body was paused */
+    int64_t paused_ms;              /* since when, while `paused` */
+    uint64_t body_bytes;            /* of the present request */
+    struct buffer pipelined;        /* bytes behind the current request */
+    void *user;                     /* the owner's, NULL when a request begins */
+    const struct server_sink *sink; /* takes the answer; NULL: the connection */
+    uint8_t state;                  /* enum server_state, private */
+    bool keep_alive;                /* the connection may serve another request after this one */
+    bool http10, head_request;      /* how the request was asked */
+    bool replied;                   /* the answer's head is out */
+    bool chunked, to_end;           /* how the answer's body is framed: in chunks, by the end */
+    bool no_body;                   /* the answer has none, whatever its owner says */
+    bool request_complete;          /* the request's body is all here */
+    bool feeding;                   /* inside feed(): no second one on the same stack */
+    bool corked;                    /* an answer's bytes gather in the loop's cork */
+    bool paused;                    /* the owner wants no body bytes now */
+    bool pipeline_full;             /* nothing is read before it has been served */
 };
 
 /* Prepares; nothing is opened. */
@@ -134,6 +143,11 @@ void server_drain(struct server *server);
 
 /* Closes every connection at once; requests in progress get `gone`. */
 void server_close_all(struct server *server);
+
+/* A request without a connection, for server_reply_… and `user` only: its answer goes to the sink.
+ * The memory is the caller's, nothing is to be undone. */
+void server_request_to(struct server_conn *request, struct server *server,
+                       const struct server_sink *sink);
 
 /* Begins the answer. `fields`: ready lines "name: value\r\n", may be empty; never framing fields.
  * `content_length` -1: length unknown, chunked (or close-delimited for HTTP/1.0). The bytes are
@@ -165,7 +179,7 @@ void server_reset(struct server_conn *request);
 void server_raw(struct server_conn *request, const char *data, size_t len);
 
 /* Back-pressure: bytes not yet taken by the client; stop and start reading the request's body. */
-size_t server_queued(const struct server_conn *request);
+size_t server_queued(const struct server_conn *request); /* 0 with a sink */
 void server_pause(struct server_conn *request);
 void server_resume(struct server_conn *request);
 

@@ -149,11 +149,21 @@ static void write_parts(struct server_conn *s, const struct iovec *parts, int co
     server_watch_writes(s);
 }
 
+void server_request_to(struct server_conn *s, struct server *server, const struct server_sink *sink)
+{
+    memset(s, 0, sizeof *s);
+    s->server = server;
+    s->sink = sink;
+    s->state = SERVER_CLOSING; /* there is nothing the connection could do */
+}
+
 void server_reply_head(struct server_conn *s, int status, struct slice fields,
                        int64_t content_length)
 {
     struct head_text h = {.len = 0};
 
+    if (s->sink)
+        s->sink->head(s, status, fields);
     if (s->state != SERVER_REQUEST)
         return;
     if (!s->request_complete || s->server->draining)
@@ -178,6 +188,8 @@ void server_reply_head(struct server_conn *s, int status, struct slice fields,
 
 void server_reply_body(struct server_conn *s, const char *data, size_t len)
 {
+    if (s->sink)
+        s->sink->body(s, data, len);
     if (s->state != SERVER_REQUEST || s->no_body || len == 0)
         return;
     gather(s);
@@ -194,6 +206,10 @@ void server_reply_body(struct server_conn *s, const char *data, size_t len)
 
 void server_reply_end(struct server_conn *s)
 {
+    if (s->sink) {
+        s->sink->end(s, true);
+        return; /* `s` may be gone */
+    }
     if (s->state != SERVER_REQUEST)
         return;
     if (s->chunked && !s->no_body)
@@ -216,7 +232,8 @@ void server_reply(struct server_conn *s, int status, struct slice fields, struct
 
 void server_flush(struct server_conn *s)
 {
-    send_gathered(s);
+    if (!s->sink)
+        send_gathered(s);
 }
 
 void server_continue(struct server_conn *s)
@@ -240,6 +257,10 @@ static bool drop_request(struct server_conn *s)
 
 void server_abort(struct server_conn *s)
 {
+    if (s->sink) {
+        s->sink->end(s, false);
+        return;
+    }
     if (!drop_request(s))
         return;
     send_gathered(s);
@@ -251,7 +272,9 @@ void server_abort(struct server_conn *s)
 
 void server_reset(struct server_conn *s)
 {
-    if (drop_request(s))
+    if (s->sink)
+        s->sink->end(s, false);
+    else if (drop_request(s))
         conn_reset(&s->conn);
 }
 

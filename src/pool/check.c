@@ -59,7 +59,7 @@ static void check_key(const struct pool *pool, struct key *key)
     }
     INVARIANT(key->position < pool->count && pool->order[key->position] == key,
               "key %u is not in the order", key->id);
-    INVARIANT(bits_has(&pool->view->ready, key->position) == (open == 0),
+    INVARIANT(bits_has(&pool->view->ready, key->position) == (open == 0 && !key->disabled),
               "key %u: its ready bit is wrong, %u breakers are open", key->id, open);
 }
 

@@ -60,6 +60,7 @@ static int rank_of_class(enum failure failure)
     case FAILURE_CUT:
     case FAILURE_GARBAGE:
     case FAILURE_ABANDONED:
+    case FAILURE_DISABLED:
     case FAILURE_COUNT: break;
     }
     return RANK_NONE;

@@ -30,6 +30,7 @@ bool failure_passes(enum failure failure)
     case FAILURE_TIER:
     case FAILURE_QUOTA:
     case FAILURE_ABANDONED:
+    case FAILURE_DISABLED:
     case FAILURE_COUNT: break;
     }
     return false;
@@ -126,6 +127,8 @@ static void see_key(struct gaze *gaze, struct key *key)
         return;
     }
     h = hindrance_of(gaze->pool, gaze->route, key, gaze->now_ns);
+    if (key->disabled)
+        h.dead = FAILURE_DISABLED;
     weigh(gaze->out, &h, !select_is_ruled_out(pool, key), gaze->now_ns);
 }
 

@@ -47,6 +47,7 @@ void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_reques
         .deadline_ns = request->deadline_ns,
         .not_before_ns = now_ns,
         .patience_ns = -1,
+        .drill_keys = request->drill_keys,
         .stateless = request->stateless,
         .opaque = request->opaque,
         .bound = request->bound,
@@ -166,6 +167,7 @@ static void record(struct plan *plan, const struct verdict *verdict)
         .failure = verdict->failure,
         .hop = hop_of(verdict),
         .may_repeat = is_service_failure(verdict),
+        .drilled = plan->drilled,
     };
     plan->current = KEY_NONE;
 }
@@ -246,7 +248,7 @@ static bool try_on(struct plan *plan, const struct verdict *verdict, int64_t now
         return false;
     if (!service)
         return true;
-    plan->unpaid = true;
+    plan->unpaid = !plan->drilled;
     plan->not_before_ns += same ? own_wait(plan, verdict) : backoff(plan);
     return plan->not_before_ns - now_ns <= PLAN_PATIENCE_NS &&
            plan->not_before_ns < plan->deadline_ns;
@@ -281,6 +283,19 @@ static bool hear_failure(struct plan *plan, const struct verdict *verdict,
     return kept;
 }
 
+/* The pool hears of it. */
+static void report(struct plan *plan, const struct verdict *verdict,
+                   const struct evidence *evidence, int64_t now_ns)
+{
+    bool success = verdict->reaction == REACT_SUCCESS;
+
+    if (success)
+        report_success(plan->pool, &plan->flight, &plan->route, now_ns);
+    else
+        report_failure(plan->pool, &plan->flight, &plan->route, verdict, evidence, now_ns);
+    report_end(plan->pool, &plan->flight, &plan->route, success, now_ns);
+}
+
 bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct evidence *evidence,
                int64_t now_ns)
 {
@@ -289,11 +304,8 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
     admit(plan, now_ns);
     INVARIANT(plan->phase == PLAN_IN_FLIGHT, "plan: heard an answer while %s",
               plan_phase_name(plan));
-    if (success)
-        report_success(plan->pool, &plan->flight, &plan->route, now_ns);
-    else
-        report_failure(plan->pool, &plan->flight, &plan->route, verdict, evidence, now_ns);
-    report_end(plan->pool, &plan->flight, &plan->route, success, now_ns);
+    if (!plan->drilled)
+        report(plan, verdict, evidence, now_ns);
     record(plan, verdict);
     if (success || plan->proven) {
         plan->last_failure = verdict->failure;
@@ -305,7 +317,7 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
 
 void plan_limits(struct plan *plan, const struct limit_report *report, int64_t now_ns)
 {
-    if (plan->phase != PLAN_IN_FLIGHT)
+    if (plan->phase != PLAN_IN_FLIGHT || plan->drilled)
         return;
     headroom_report(plan->pool, &plan->flight, &plan->route, report, now_ns);
     turn_tell_line(plan, now_ns);
@@ -319,7 +331,7 @@ void plan_usage(struct plan *plan, int64_t tokens)
 
 void plan_proven(struct plan *plan, int64_t now_ns)
 {
-    if (plan->phase != PLAN_IN_FLIGHT || plan->proven)
+    if (plan->phase != PLAN_IN_FLIGHT || plan->proven || plan->drilled)
         return;
     plan->proven = true;
     report_success(plan->pool, &plan->flight, &plan->route, now_ns);
@@ -330,7 +342,8 @@ void plan_abandon(struct plan *plan, int64_t now_ns)
     static const struct verdict gone = {.reaction = REACT_RETURN, .failure = FAILURE_ABANDONED};
 
     if (plan->phase == PLAN_IN_FLIGHT) {
-        report_end(plan->pool, &plan->flight, &plan->route, false, now_ns);
+        if (!plan->drilled)
+            report_end(plan->pool, &plan->flight, &plan->route, false, now_ns);
         record(plan, &gone);
     }
     if (plan->phase != PLAN_DECIDED)

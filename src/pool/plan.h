@@ -55,6 +55,7 @@ struct plan_request {
                             (0 = unknown or not charged) */
     uint32_t images;     /* images it asks for, where images are what is limited */
     uint64_t affinity;   /* hash of prompt_cache_key or of the prompt's prefix; 0 = none */
+    uint16_t drill_keys; /* the first so many keys are asked in rehearsal only: see plan.drilled */
 };
 
 /* What x-ratelimit-{limit,remaining,reset}-* of one answer said, in the order of
@@ -83,6 +84,7 @@ struct answer_facts {
     struct slice organization, project; /* of the key; empty when not said */
     const struct limit_report *limits;  /* NULL when no head arrived, or they were told before */
     int64_t tokens;                     /* used; 0 when not said */
+    struct slice model;                 /* as the request names it; only shown (models.h) */
 };
 
 enum plan_action {
@@ -109,6 +111,7 @@ struct plan_attempt {
     enum failure failure;
     enum hop hop;    /* how far away the next key has to be */
     bool may_repeat; /* its verdict allows asking this key again */
+    bool drilled;    /* it was a rehearsal */
 };
 
 /* What is counted of a request by the limits of an account. */
@@ -156,7 +159,7 @@ struct route {
     uint64_t affinity;
 };
 
-/* Caller's memory; all fields private but `attempts`, `attempt_count` and `current`. The engine's author may
+/* Caller's memory; all fields private but `attempts`, `attempt_count`, `current` and `drilled`. The engine's author may
  * add fields freely; keep the whole under 768 bytes (an idle stream holds one). */
 struct plan {
     struct pool *pool;
@@ -173,12 +176,16 @@ struct plan {
     uint32_t forgiven;     /* rate limits among the first so many attempts no longer count */
     uint8_t rounds;        /* how often that was done */
     bool stateless, opaque, bound;
-    bool unpaid;        /* its next attempt has not had its share of the retry budget yet */
-    bool stepped_aside; /* for others to try whether the service is back */
-    bool proven;        /* the attempt in flight has begun to serve the caller */
-    bool unreachable;   /* the last failure came without any HTTP answer */
-    uint8_t phase;      /* enum plan_phase of plan.c */
-    uint8_t kept_rank;  /* usefulness of the kept answer, 0 = none kept */
+    uint16_t drill_keys; /* as asked for */
+    bool drilled;        /* the attempt in flight is a rehearsal: whoever was to send it makes its
+                           failure up. It moves this plan and nothing else: no breaker, counter,
+                           bucket, lease or budget hears of it */
+    bool unpaid;         /* its next attempt has not had its share of the retry budget yet */
+    bool stepped_aside;  /* for others to try whether the service is back */
+    bool proven;         /* the attempt in flight has begun to serve the caller */
+    bool unreachable;    /* the last failure came without any HTTP answer */
+    uint8_t phase;       /* enum plan_phase of plan.c */
+    uint8_t kept_rank;   /* usefulness of the kept answer, 0 = none kept */
     uint8_t service_failures;
     uint8_t maybe_ran_replays;
     enum failure last_failure, kept_failure;

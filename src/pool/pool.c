@@ -188,7 +188,8 @@ static const struct breaker *worst_of(const struct pool *pool, const struct key 
     return worst_at(&pool->egress, b);
 }
 
-static void view_breaker(const struct breaker *b, int64_t now_ns, struct key_view *view)
+static void view_breaker(const struct pool *pool, const struct breaker *b, int64_t now_ns,
+                         struct key_view *view)
 {
     bool due = b->state == CIRCUIT_OPEN && b->due_ns <= now_ns; /* only not applied yet */
 
@@ -196,6 +197,9 @@ static void view_breaker(const struct breaker *b, int64_t now_ns, struct key_vie
     view->scope = b->place.scope;
     view->reason = (enum failure)b->reason;
     view->rate_limited = b->reason == FAILURE_RATE || b->reason == FAILURE_SLOW_DOWN;
+    /* Where nobody probes, a request tries it when its time has come. */
+    view->probe = b->probe == PROBE_FREE && !pool->options.probe_interval_ns ? PROBE_TIME
+                                                                             : (enum probe)b->probe;
     view->open_since_ns = b->since_ns;
     view->open_until_ns = b->state == CIRCUIT_OPEN ? b->due_ns : now_ns;
     view->evidence = b->evidence;
@@ -218,9 +222,10 @@ void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key
         .circuit = CIRCUIT_CLOSED,
         .scope = SCOPE_REQUEST,
         .reason = FAILURE_NONE,
+        .disabled = key->disabled,
     };
     if (b)
-        view_breaker(b, now_ns, ret_view);
+        view_breaker(pool, b, now_ns, ret_view);
 }
 
 size_t pool_waiting(const struct pool *pool)

@@ -204,8 +204,10 @@ struct key_view {
     enum scope scope;
     enum failure reason;
     bool rate_limited; /* it is open for a rate limit, not for a fault of the key */
+    enum probe probe;  /* what will close it again */
     int64_t open_since_ns, open_until_ns;
     struct evidence evidence;
+    bool disabled; /* by an operator, whatever the circuit is */
 };
 
 /* Fills the view of the i-th loaded key in order, i < pool_count. */

@@ -18,6 +18,7 @@
 #include "pool/budget.h"
 #include "pool/circuits.h"
 #include "pool/keys.h"
+#include "pool/models.h"
 #include "pool/news.h"
 #include "pool/plan.h"
 #include "pool/readers.h"
@@ -108,6 +109,7 @@ struct pool {
     int64_t prober_ns; /* somebody asked for one, -1 = never */
     struct oddity oddity;
     struct news news;
+    struct model_names model_names;
 
     struct budget budget;
     struct queue *queues; /* lines of waiting requests */

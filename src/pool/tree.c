@@ -274,7 +274,8 @@ void tree_clear(struct pool *pool, struct node *node)
 
 void tree_refresh_key(struct pool *pool, struct key *key)
 {
-    bool open = key->node.open || key_project_node(key)->open || key_org_node(key)->open;
+    bool open =
+        key->disabled || key->node.open || key_project_node(key)->open || key_org_node(key)->open;
     void (*change)(struct bits *, size_t) = open ? bits_remove : bits_add;
 
     if (key->position == POSITION_NONE)

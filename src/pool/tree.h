@@ -78,7 +78,8 @@ struct key {
     uint64_t identity, cookie;
     uint32_t position; /* in the configured order, or POSITION_NONE when retired */
     key_id id;
-    uint32_t failures : 28; /* requests that were no success */
+    uint32_t failures : 27; /* requests that were no success */
+    uint32_t disabled : 1;  /* by an operator (operator.h) */
     uint32_t used : 1;
     uint32_t configured_org : 1, configured_project : 1;
     uint32_t staged : 1; /* named by the pool_load in progress */

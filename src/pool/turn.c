@@ -123,7 +123,8 @@ static bool forgive(struct plan *plan, int64_t now_ns)
 {
     bool any = false;
 
-    if (plan->rounds >= PLAN_ROUNDS_MAX || now_ns >= wait_end_ns(plan, now_ns))
+    /* No breaker knows of a rehearsal, so nothing would tell how long to wait before a round. */
+    if (plan->drill_keys || plan->rounds >= PLAN_ROUNDS_MAX || now_ns >= wait_end_ns(plan, now_ns))
         return false;
     for (uint32_t i = plan->forgiven; i < plan->attempt_count; i++)
         any |= is_limit(plan->attempts[i].failure);
@@ -162,6 +163,32 @@ static void no_key(struct plan *plan, int64_t now_ns, struct plan_step *ret_step
     refuse(plan, &outlook, now_ns, ret_step);
 }
 
+/* The first keys of a drill are those that were asked first. */
+static bool is_drilled(const struct plan *plan, key_id key)
+{
+    unsigned others = 0;
+
+    for (uint32_t i = 0; i < plan->attempt_count; i++) {
+        bool again = false;
+        if (plan->attempts[i].key == key)
+            return plan->attempts[i].drilled;
+        for (uint32_t j = 0; j < i; j++)
+            again |= plan->attempts[j].key == plan->attempts[i].key;
+        others += !again;
+    }
+    return others < plan->drill_keys;
+}
+
+/* Of a report_begin only what a trail needs: the key stays. */
+static void rehearse(struct plan *plan, key_id id, int64_t now_ns)
+{
+    struct key *key = pool_key(plan->pool, id);
+
+    key_ref(key);
+    plan->flight = (struct attempt){
+        .key = id, .at = key, .serial = SERIAL_FAST, .started_ns = now_ns, .tokens = -1};
+}
+
 static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_step *ret_step)
 {
     plan_enter(plan, PLAN_IN_FLIGHT);
@@ -169,8 +196,13 @@ static void send_on(struct plan *plan, key_id key, int64_t now_ns, struct plan_s
     plan->proven = false;
     plan->patience_ns = -1;
     plan->current = key;
-    ramp_sent(pool_key(plan->pool, key)->service, now_ns);
-    report_begin(plan->pool, key, &plan->route, now_ns, &plan->flight);
+    plan->drilled = plan->drill_keys && is_drilled(plan, key);
+    if (plan->drilled) {
+        rehearse(plan, key, now_ns);
+    } else {
+        ramp_sent(pool_key(plan->pool, key)->service, now_ns);
+        report_begin(plan->pool, key, &plan->route, now_ns, &plan->flight);
+    }
     *ret_step = (struct plan_step){.action = PLAN_SEND, .key = key};
 }
 

@@ -84,7 +84,8 @@ enum probe {
     X(FAILURE_TIMEOUT, "timeout")                                                                  \
     X(FAILURE_CUT, "cut_stream")                                                                   \
     X(FAILURE_GARBAGE, "bad_answer")                                                               \
-    X(FAILURE_ABANDONED, "client_gone")
+    X(FAILURE_ABANDONED, "client_gone")                                                            \
+    X(FAILURE_DISABLED, "disabled") /* by an operator; no attempt fails so */
 
 enum failure {
 #define X(code, name) code,

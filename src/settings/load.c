@@ -242,8 +242,8 @@ static enum status read_all(int fd, struct buffer *out)
 
 /* `*ret_found` is false when there is no such file, or it cannot be read (reported unless it may
  * be missing and is). `by` is the setting that named the file, or NULL. */
-static enum status read_file(struct loading *l, const char *name, const struct entry *by,
-                             struct buffer *out, bool *ret_found)
+enum status loading_read(struct loading *l, const char *name, const struct entry *by,
+                         struct buffer *out, bool *ret_found)
 {
     struct origin origin = {ORIGIN_DEFAULT, 0, name};
     char *path = loading_path(l, slice_str(name));
@@ -320,7 +320,7 @@ static enum status read_dotenv(struct loading *l, struct slice name, enum origin
     struct origin origin = {rank, 0, keep_name(l, name)};
 
     enum status status =
-        origin.file ? read_file(l, origin.file, by, &text, &found) : STATUS_NO_MEMORY;
+        origin.file ? loading_read(l, origin.file, by, &text, &found) : STATUS_NO_MEMORY;
     if (status == STATUS_OK && found) {
         dotenv_init(&dotenv, buffer_slice(&text), &l->scratch);
         while (status == STATUS_OK && dotenv_next(&dotenv, &line, &no_memory))
@@ -354,7 +354,7 @@ static enum status read_yaml(struct loading *l)
         return STATUS_OK;
     const char *file = keep_name(l, by_name ? named->value : slice_str(yaml_name));
     enum status status =
-        file ? read_file(l, file, by_name ? named : NULL, &text, &found) : STATUS_NO_MEMORY;
+        file ? loading_read(l, file, by_name ? named : NULL, &text, &found) : STATUS_NO_MEMORY;
     if (status == STATUS_OK && found)
         status = yaml_read(l, buffer_slice(&text), file);
     buffer_wipe(&text);
@@ -469,6 +469,8 @@ static enum status judge(struct loading *l)
     enum status status = set_options(l);
     if (status == STATUS_OK)
         status = tokens_collect(l);
+    if (status == STATUS_OK)
+        status = last_resort_collect(l);
     if (status == STATUS_OK)
         status = keys_collect(l);
     return status;

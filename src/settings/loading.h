@@ -104,6 +104,12 @@ char *loading_path(struct loading *l, struct slice path);
  * (a FIFO) or never end (a device). -1 with the reason in words. */
 int loading_open(const char *path, uint64_t max_bytes, const char **ret_why);
 
+/* Reads a whole file, relative to the sources' directory. One that is not there is an error only
+ * where an option named it (`by` not NULL); errors are reported. STATUS_NO_MEMORY. */
+NODISCARD
+enum status loading_read(struct loading *l, const char *name, const struct entry *by,
+                         struct buffer *out, bool *ret_found);
+
 /* Takes `value` into the vault, and notes it when it came by the environment. */
 NODISCARD
 enum status loading_put_secret(struct loading *l, const struct entry *entry, struct slice value,
@@ -129,6 +135,9 @@ NODISCARD
 enum status keys_collect(struct loading *l);
 NODISCARD
 enum status tokens_collect(struct loading *l);
+/* After the options are set: reads the file of SPAREKEY_LAST_RESORT, or its URL. */
+NODISCARD
+enum status last_resort_collect(struct loading *l);
 
 NODISCARD
 enum status webhook_collect(struct loading *l);

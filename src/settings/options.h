@@ -123,6 +123,10 @@ enum {
       text_model, GROUP_OTHER, "the model of texts, only where a caller names none")               \
     X(IMAGE_MODEL, "SPAREKEY_IMAGE_MODEL", TEXT, NULL, 0, 0, "gpt-image-2", NULL, RELOADABLE,      \
       image_model, GROUP_OTHER, "the model of images, only where a caller names none")             \
+    X(LAST_RESORT, "SPAREKEY_LAST_RESORT", TEXT, NULL, 0, 0, NULL, NULL, RELOADABLE, last_resort,  \
+      GROUP_OTHER,                                                                                 \
+      "what answers when every key is out: a JSON file {\"text\": \"...\"}, or the URL of an "     \
+      "OpenAI-compatible server")                                                                  \
     X(LOG_LEVEL, "SPAREKEY_LOG_LEVEL", LEVELS, NULL, 0, 0, "info", NULL, RELOADABLE, log_levels,   \
       GROUP_OTHER, "how much is logged, of everything and of single components")                   \
     X(ALERT_WEBHOOK, "SPAREKEY_ALERT_WEBHOOK", WEBHOOK, NULL, 0, 0, NULL, NULL,                    \

@@ -105,6 +105,10 @@ struct settings {
     struct service_url alert_host;  /* its scheme, host and port; `text` is for display */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
+    char *last_resort;      /* SPAREKEY_LAST_RESORT as named, or NULL; of these two … */
+    char *last_resort_text; /* … what its file says; NULL when it is none */
+    struct service_url last_resort_url; /* … the server; host NULL when it is none */
+
     /* The files as named; NULL when not. What they hold is in the fields above. */
     char *keys_file, *client_tokens_file, *config_file, *env_file;
 };

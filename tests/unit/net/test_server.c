@@ -1121,6 +1121,59 @@ static void a_large_answer_under_back_pressure(void **state)
     end_free(c);
 }
 
+/* ---- an answer that goes to no socket ---- */
+
+static struct {
+    int status, ends;
+    bool whole;
+    char fields[64], body[64];
+    size_t len;
+} sunk;
+
+static void sink_head(struct server_conn *request, int status, struct slice fields)
+{
+    (void)request;
+    sunk.status = status;
+    (void)slice_copy(fields, sunk.fields, sizeof sunk.fields);
+}
+
+static void sink_body(struct server_conn *request, const char *data, size_t len)
+{
+    (void)request;
+    assert_true(sunk.len + len < sizeof sunk.body);
+    memcpy(sunk.body + sunk.len, data, len);
+    sunk.len += len;
+}
+
+static void sink_end(struct server_conn *request, bool whole)
+{
+    (void)request;
+    sunk.ends++;
+    sunk.whole = whole;
+}
+
+static void an_answer_to_a_sink(void **state)
+{
+    static const struct server_sink sink = {sink_head, sink_body, sink_end};
+    static struct server_conn request;
+    static struct server nobody;
+
+    (void)state;
+    memset(&sunk, 0, sizeof sunk);
+    server_request_to(&request, &nobody, &sink);
+    server_reply(&request, 418, SLICE("a: b\r\n"), SLICE("tea"));
+    server_flush(&request);
+    assert_int_equal(sunk.status, 418);
+    assert_string_equal(sunk.fields, "a: b\r\n");
+    assert_string_equal(sunk.body, "tea");
+    assert_int_equal(sunk.ends, 1);
+    assert_true(sunk.whole);
+    assert_int_equal(server_queued(&request), 0);
+    server_abort(&request);
+    assert_int_equal(sunk.ends, 2);
+    assert_false(sunk.whole);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -1168,6 +1221,7 @@ int main(void)
         test(every_way_out_of_every_callback),
         test(closing_all_is_gone),
         test(a_large_answer_under_back_pressure),
+        test(an_answer_to_a_sink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

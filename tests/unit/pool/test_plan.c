@@ -522,6 +522,114 @@ static void what_creates_objects_is_repeated_once_after_an_error(void **state)
     pool_free(pool);
 }
 
+/* ---- drills ------------------------------------------------------------------------------ */
+
+static void begin_drill(struct plan *plan, struct pool *pool, uint16_t keys, int64_t now)
+{
+    begin_with(plan, pool,
+               (struct plan_request){.stateless = true, .model = SLICE("m"), .drill_keys = keys},
+               now);
+}
+
+static void assert_untouched(struct pool *pool, size_t index, int64_t now)
+{
+    struct key_view v = view(pool, index, now);
+
+    assert_int_equal(v.requests, 0);
+    assert_int_equal(v.consecutive_errors, 0);
+    assert_int_equal(v.in_flight, 0);
+    assert_int_equal(v.circuit, CIRCUIT_CLOSED);
+    assert_int_equal(v.last_used_ns, -1);
+}
+
+static void a_drill_moves_its_plan_and_nothing_else(void **state)
+{
+    struct pool *pool = rotating_pool(3, NULL);
+    uint64_t epoch = pool_epoch(pool);
+    struct plan plan;
+
+    (void)state;
+    begin_drill(&plan, pool, 2, S);
+    assert_sends(&plan, S, 0);
+    assert_true(plan.drilled);
+    hear(&plan, revoked, 401, S);
+    assert_sends(&plan, S, 1);
+    assert_true(plan.drilled);
+    hear(&plan, no_quota, 429, S);
+    assert_untouched(pool, 0, S);
+    assert_untouched(pool, 1, S);
+    assert_int_equal(pool_epoch(pool), epoch);
+    assert_sends(&plan, S, 2);
+    assert_false(plan.drilled);
+    hear(&plan, served, 200, S);
+    assert_true(plan.attempts[0].drilled && plan.attempts[1].drilled);
+    assert_false(plan.attempts[2].drilled);
+    plan_end(&plan, S);
+    pool_check(pool);
+    assert_int_equal(view(pool, 2, S).successes, 1);
+    pool_free(pool);
+}
+
+/* A limit at every key: the plan ends, though no breaker tells when it will be over. */
+static void a_drill_of_every_key_ends(void **state)
+{
+    struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
+    struct plan plan;
+
+    (void)state;
+    options.max_wait_ns = 20 * S;
+    struct pool *pool = pool_of(&options, 2, NULL);
+    begin_drill(&plan, pool, 2, S);
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_sends(&plan, S, i);
+        hear(&plan, limited, 429, S);
+    }
+    assert_int_equal(next(&plan, S).action, PLAN_RETURN_KEPT);
+    plan_end(&plan, S);
+    assert_untouched(pool, 0, S);
+    assert_untouched(pool, 1, S);
+    pool_free(pool);
+}
+
+/* A service in trouble may be asked again, also by a key that was drilled: it fails again. */
+static void a_drilled_key_stays_drilled(void **state)
+{
+    struct pool *pool = rotating_pool(1, NULL);
+    struct plan plan;
+    int64_t now = S;
+
+    (void)state;
+    begin_drill(&plan, pool, 1, now);
+    for (unsigned i = 0; i < PLAN_SERVICE_ATTEMPTS; i++) {
+        struct plan_step step = next(&plan, now);
+        while (step.action == PLAN_WAIT) {
+            now = step.until_ns;
+            step = next(&plan, now);
+        }
+        assert_int_equal(step.action, PLAN_SEND);
+        assert_true(plan.drilled);
+        hear(&plan, server_error, 500, now);
+    }
+    assert_int_equal(next(&plan, now).action, PLAN_RETURN_KEPT);
+    plan_end(&plan, now);
+    assert_untouched(pool, 0, now);
+    pool_free(pool);
+}
+
+static void a_drill_that_is_abandoned_leaves_nothing(void **state)
+{
+    struct pool *pool = rotating_pool(1, NULL);
+    struct plan plan;
+
+    (void)state;
+    begin_drill(&plan, pool, 1, S);
+    assert_sends(&plan, S, 0);
+    plan_end(&plan, S);
+    pool_check(pool);
+    assert_untouched(pool, 0, S);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,6 +659,10 @@ int main(void)
         cmocka_unit_test(what_flows_is_never_taken_back),
         cmocka_unit_test(a_long_trail_grows_and_asks_every_key_once),
         cmocka_unit_test(overload_ends_after_its_hops),
+        cmocka_unit_test(a_drill_moves_its_plan_and_nothing_else),
+        cmocka_unit_test(a_drill_of_every_key_ends),
+        cmocka_unit_test(a_drilled_key_stays_drilled),
+        cmocka_unit_test(a_drill_that_is_abandoned_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,7 @@ void answer_commit(struct exchange *x)
     x->echo_held = 0;
     answer_flow(x, ws->held.data, ws->held.len);
     ws->held.len = 0;
+    meter_answer(x, x->status);
     exchange_free_kept(x);
     if (upstream_release_request(&x->call))
         exchange_release_workspace(x);
@@ -109,6 +110,8 @@ void answer_deliver(struct exchange *x)
     server_reply_head(request, x->status, buffer_slice(&ws->held_fields),
                       x->head_method ? x->content_length : (int64_t)ws->held.len);
     server_reply_body(request, ws->held.data, ws->held.len);
+    meter_judged(x, FAILURE_NONE, NULL);
+    meter_answer(x, x->status);
     exchange_end(x);
     request->user = NULL;
     server_reply_end(request); /* the next request may begin in here */
@@ -125,6 +128,7 @@ void answer_return(struct exchange *x, const struct plan_step *step)
     server_reply_head(request, kept ? x->kept->status : x->status, buffer_slice(fields),
                       (int64_t)body->len);
     server_reply_body(request, body->data, body->len);
+    meter_answer(x, kept ? x->kept->status : x->status);
     exchange_end_failed(x);
     request->user = NULL;
     server_reply_end(request);
@@ -212,6 +216,7 @@ void answer_give_up(struct exchange *x, const struct plan_step *step)
     log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "gave_up",
              "status %d after %u attempts: %s", step->status, attempts,
              advice_on(x, step->failure));
+    meter_give_up(x, step);
     exchange_end_failed(x);
     request->user = NULL;
     if (step->retry_after_s)
@@ -230,6 +235,7 @@ void answer_cut(struct exchange *x, enum transport transport)
     struct buffer event = {0};
 
     (void)attempt_report(x, transport);
+    meter_cut(x);
     end_flow(x);
     if (x->is_stream && !x->sse.error &&
         sse_write_error(x->endpoint.stream, x->sse.mid_event,
@@ -255,6 +261,7 @@ void answer_finish(struct exchange *x)
         exchange_end_failed(x);
     } else {
         keyring_succeed(exchange_ring(x), &x->plan, &facts, exchange_now(x));
+        meter_judged(x, FAILURE_NONE, NULL);
         exchange_end(x);
     }
     request->user = NULL;

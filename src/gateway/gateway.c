@@ -167,6 +167,10 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
 {
     enum status status = open_workers(g, reason);
 
+    g->shared.workers = g->workers;
+    g->shared.worker_count = g->worker_count;
+    g->shared.started_wall_ms = net_wall_ms();
+
     warn_of_few_files(g);
 
     __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
@@ -220,6 +224,7 @@ enum status gateway_reload(struct gateway *g, struct settings *settings, struct 
         explain_reload(status, reason);
         return status;
     }
+    __atomic_add_fetch(&g->shared.reloads, 1, __ATOMIC_RELAXED);
     settings_unref(g->settings);
     g->settings = settings_ref(settings);
     for (unsigned i = 0; i < g->worker_count; i++)

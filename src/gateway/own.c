@@ -246,6 +246,7 @@ void own_start(struct worker *worker, struct server_conn *request, const struct 
     own->request = request;
     own->route = route;
     own->method = method;
+    (void)slice_copy(http_head_get(head, SLICE("accept")), own->accept, sizeof own->accept);
     split_target(own);
     request->user = &own->handler;
     if (head->expect_continue)

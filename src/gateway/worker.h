@@ -10,6 +10,7 @@
 #include "net/server.h"
 #include "net/upstream.h"
 #include "observe/log.h"
+#include "observe/metrics.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,6 +34,10 @@ struct shared {
     uint64_t buffered;    /* bytes of request bodies held, all workers; small ones not counted */
     uint32_t waiting;     /* exchanges waiting for a change of the pool, all workers */
     uint64_t request_ids;
+    uint64_t reloads;
+    struct worker *workers; /* all of them, for who looks at their metrics */
+    unsigned worker_count;
+    int64_t started_wall_ms;
 };
 
 struct worker {
@@ -47,7 +52,8 @@ struct worker {
     unsigned free_exchange_count, free_workspace_count;
     struct buffer scratch_fields, scratch_target; /* the router's, empty between requests */
     struct wheel_timer drain_timer;
-    struct prober *prober; /* of the one worker that probes, else NULL */
+    struct metrics metrics; /* of this thread */
+    struct prober *prober;  /* of the one worker that probes, else NULL */
 
     /* Messages from other threads, looked at when `async` fires. */
     uv_async_t async;

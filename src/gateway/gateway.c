@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "gateway/tracer.h"
 #include "gateway/worker.h"
 
 enum { REASON_MAX = 1024 };
@@ -175,6 +176,8 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
 
     __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
     if (status == STATUS_OK)
+        status = tracer_start(g->settings, g->shared.log, &g->shared.tracer);
+    if (status == STATUS_OK)
         status = worker_probe(&g->workers[0]);
     for (unsigned i = 0; i < g->worker_count && status == STATUS_OK; i++)
         status = worker_start(&g->workers[i]);
@@ -262,6 +265,7 @@ void gateway_free(struct gateway *g)
     }
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_fini(&g->workers[i]);
+    tracer_stop(g->shared.tracer);
     free(g->workers);
     keyring_free(g->shared.keyring);
     settings_unref(g->settings);

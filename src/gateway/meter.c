@@ -3,6 +3,7 @@
 #include <uv.h>
 
 #include "gateway/exchange_state.h"
+#include "gateway/trace.h"
 
 _Static_assert((int)FAMILY_COUNT <= METRICS_FAMILIES && (int)FAILURE_COUNT <= METRICS_FAILURES,
                "there is a counter for each");
@@ -20,8 +21,9 @@ static int64_t clock_ns(void)
 
 void meter_begin(struct exchange *x, const struct http_head *head)
 {
-    (void)head;
     metric_add(&metrics_of(x)->begun);
+    if (x->worker->shared->tracer)
+        trace_begin(x, head);
 }
 
 void meter_complete(struct exchange *x)
@@ -45,6 +47,8 @@ void meter_send(struct exchange *x, const struct key_entry *entry)
     add_own(m, clock_ns());
     m->mark_ns = 0;
     m->flying = true;
+    if (m->trace)
+        trace_send(x, entry);
 }
 
 void meter_at_hand(struct exchange *x)
@@ -54,10 +58,11 @@ void meter_at_hand(struct exchange *x)
 
 void meter_judged(struct exchange *x, enum failure failure, const struct evidence *evidence)
 {
-    (void)evidence;
     metric_add(&metrics_of(x)->attempts[failure]);
     x->meter.flying = false;
     x->meter.failed |= failure != FAILURE_NONE;
+    if (x->meter.trace)
+        trace_judged(x, failure, evidence);
 }
 
 void meter_wait(struct exchange *x)
@@ -104,5 +109,7 @@ void meter_end(struct exchange *x)
 {
     if (x->meter.flying)
         meter_judged(x, FAILURE_ABANDONED, NULL);
+    if (x->meter.trace)
+        trace_end(x);
     metric_add(&metrics_of(x)->requests[x->endpoint.family][metric_class_of(x->meter.status)]);
 }

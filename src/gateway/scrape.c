@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/tracer.h"
 #include "openai/endpoint.h"
 
 _Static_assert(METRICS_SERVICES_MAX == FIGURES_SERVICES_MAX, "a figure for each series");
@@ -259,7 +260,14 @@ static void put_keys(struct scraping *s)
 
 static void put_spans(struct scraping *s)
 {
+    struct tracer_counts counts = {0};
+
+    if (s->shared->tracer)
+        tracer_count(s->shared->tracer, &counts);
     metrics_family(s->page, METRIC_SPANS);
+    sample1(s, (double)counts.exported, "exported");
+    sample1(s, (double)counts.dropped, "dropped");
+    sample1(s, (double)counts.lost, "lost");
 }
 
 /* ---- the page ---------------------------------------------------------------------------- */

@@ -22,12 +22,14 @@ extern "C" {
 
 struct exchange;
 struct prober;
+struct tracer;
 
 /* What all workers share. Owned by the gateway. */
 struct shared {
     struct keyring *keyring;
     struct log *log;
-    char via[32]; /* our name in Via: "sparekey-1a2b3c4d" */
+    struct tracer *tracer; /* NULL: no traces are made */
+    char via[32];          /* our name in Via: "sparekey-1a2b3c4d" */
     /* Only through __atomic builtins: */
     bool draining;
     uint32_t connections; /* of clients, all workers */

@@ -74,9 +74,10 @@ static size_t count_named(const struct settings *settings, enum option_id id)
 static enum status format_secret(enum option_id id, const struct settings *settings,
                                  struct buffer *out)
 {
-    size_t count = id == OPTION_CLIENT_TOKENS ? settings->client_token_count
-                   : id == OPTION_ADMIN_TOKEN ? settings->admin_token != NULL
-                                              : count_named(settings, id);
+    size_t count = id == OPTION_CLIENT_TOKENS  ? settings->client_token_count
+                   : id == OPTION_ADMIN_TOKEN  ? settings->admin_token != NULL
+                   : id == OPTION_OTLP_HEADERS ? settings->otlp_headers != NULL
+                                               : count_named(settings, id);
     const char *noun = id == OPTION_PRIMARY_KEY || id == OPTION_FALLBACK_KEY ? "key" : "token";
 
     if (count == 0)

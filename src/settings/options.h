@@ -123,6 +123,13 @@ enum {
       image_model, GROUP_OTHER, "the model of images, only where a caller names none")             \
     X(LOG_LEVEL, "SPAREKEY_LOG_LEVEL", CHOICE, NULL, 0, 0, "info", log_level_names, RELOADABLE,    \
       log_level, GROUP_OTHER, "how much is logged")                                                \
+    X(OTLP_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT", URL, NULL, 0, 0, NULL, NULL, 0,                \
+      otlp_endpoint, GROUP_OTHER, "where spans go (OTLP/HTTP in JSON); none = no traces are made") \
+    X(OTLP_HEADERS, "OTEL_EXPORTER_OTLP_HEADERS", TOKEN, NULL, 0, 0, NULL, NULL, SECRET,           \
+      otlp_headers, GROUP_OTHER,                                                                   \
+      "fields sent along with spans: name=value, separated by commas, values percent-encoded")     \
+    X(SERVICE_NAME, "OTEL_SERVICE_NAME", TEXT, NULL, 0, 0, "sparekey", NULL, 0, service_name,      \
+      GROUP_OTHER, "the name of this service in traces")                                           \
     X(CONFIG, "SPAREKEY_CONFIG", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, config_file,            \
       GROUP_OTHER, "the YAML file to read instead of sparekey.yaml")                               \
     X(ENV_FILE, "SPAREKEY_ENV_FILE", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, env_file,           \

@@ -33,6 +33,7 @@ static void free_loaded(struct loaded *loaded)
     for (size_t i = 0; i < loaded->environment_secret_count; i++)
         secret_unref(loaded->environment_secrets[i].secret);
     secret_unref(settings->admin_token);
+    secret_unref(settings->otlp_headers);
     free(settings->client_tokens);
     free(loaded->environment_secrets);
     arena_clear(&loaded->strings);

@@ -104,6 +104,10 @@ struct settings {
     enum log_level log_level; /* SPAREKEY_LOG_LEVEL */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
+    struct service_url otlp_endpoint; /* OTEL_EXPORTER_OTLP_ENDPOINT; text NULL = no traces */
+    struct secret *otlp_headers;      /* OTEL_EXPORTER_OTLP_HEADERS; NULL = none */
+    char *service_name;               /* OTEL_SERVICE_NAME */
+
     /* The files as named; NULL when not. What they hold is in the fields above. */
     char *keys_file, *client_tokens_file, *config_file, *env_file;
 };

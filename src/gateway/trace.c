@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/text.h"
+#include "gateway/echo.h"
 #include "gateway/exchange_state.h"
 #include "gateway/tracer.h"
 
@@ -160,15 +161,20 @@ void trace_send(struct exchange *x, const struct key_entry *entry)
     trace->request.attempts++;
 }
 
-/* A key's own words may be in the id: attempt_report has masked those of failures, and of the others
- * the id is left out where it looks like one. */
+/* That of a failure has been masked by attempt_report; what a success says may hold the key, too. */
 static void take_request_id(const struct exchange *x, const struct evidence *evidence,
                             struct span *span)
 {
-    const char *id = evidence ? evidence->request_id : x->ws ? x->ws->hints.request_id : "";
+    struct evidence said = {0};
 
-    if (!strstr(id, "sk-"))
-        (void)slice_copy(slice_str(id), span->request_id, sizeof span->request_id);
+    if (evidence) {
+        said = *evidence;
+    } else if (x->ws && x->key) {
+        (void)slice_copy(slice_str(x->ws->hints.request_id), said.request_id,
+                         sizeof said.request_id);
+        echo_mask_evidence(exchange_secret(x), &said);
+    }
+    (void)slice_copy(slice_str(said.request_id), span->request_id, sizeof span->request_id);
 }
 
 void trace_judged(struct exchange *x, enum failure failure, const struct evidence *evidence)

@@ -123,8 +123,8 @@ enum {
       image_model, GROUP_OTHER, "the model of images, only where a caller names none")             \
     X(LOG_LEVEL, "SPAREKEY_LOG_LEVEL", CHOICE, NULL, 0, 0, "info", log_level_names, RELOADABLE,    \
       log_level, GROUP_OTHER, "how much is logged")                                                \
-    X(OTLP_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT", URL, NULL, 0, 0, NULL, NULL, 0,                \
-      otlp_endpoint, GROUP_OTHER, "where spans go (OTLP/HTTP in JSON); none = no traces are made") \
+    X(OTLP_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT", URL, NULL, 0, 0, NULL, NULL, 0, otlp_endpoint, \
+      GROUP_OTHER, "where spans go (OTLP/HTTP in JSON); none = no traces are made")                \
     X(OTLP_HEADERS, "OTEL_EXPORTER_OTLP_HEADERS", TOKEN, NULL, 0, 0, NULL, NULL, SECRET,           \
       otlp_headers, GROUP_OTHER,                                                                   \
       "fields sent along with spans: name=value, separated by commas, values percent-encoded")     \

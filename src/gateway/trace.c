@@ -70,6 +70,15 @@ static void write_hex(char *out, uint64_t value)
         out[i] = "0123456789abcdef"[value & 15];
 }
 
+static bool has_line(const struct http_head *head)
+{
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (slice_ieq(head->fields[i].name, SLICE("traceparent")))
+            return true;
+    }
+    return false;
+}
+
 /* Takes the caller's line out of the fields for the upstream. */
 static void remove_line(struct buffer *fields)
 {
@@ -134,7 +143,8 @@ void trace_begin(struct exchange *x, const struct http_head *head)
     if (!trace)
         return;
     describe_request(x, tracer, known ? &parent : NULL, &trace->request);
-    remove_line(&x->ws->fields);
+    if (has_line(head))
+        remove_line(&x->ws->fields);
     if (add_line(&x->ws->fields, trace))
         x->meter.trace = trace;
     else

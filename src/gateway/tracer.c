@@ -54,14 +54,26 @@ static void put_hex(struct text *t, uint64_t value)
     text_put(t, slice_of(digits, sizeof digits));
 }
 
+static bool is_plain(char c)
+{
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* What a peer sent may be anything: bytes outside of printable ASCII, and the two that would need an
  * escape, become '?'. */
 static void put_quoted(struct text *t, const char *value)
 {
     text_put(t, SLICE("\""));
-    for (const char *c = value; *c; c++) {
-        bool plain = *c >= ' ' && *c < 0x7f && *c != '"' && *c != '\\';
-        text_put(t, plain ? slice_of(c, 1) : SLICE("?"));
+    while (*value) {
+        size_t len = 0;
+        while (is_plain(value[len]))
+            len++;
+        text_put(t, slice_of(value, len));
+        value += len;
+        if (*value) {
+            text_put(t, SLICE("?"));
+            value++;
+        }
     }
     text_put(t, SLICE("\""));
 }

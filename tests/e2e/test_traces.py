@@ -6,6 +6,7 @@ import pytest
 
 from support.collector import Collector
 from support.mock import headers_of
+from support.raw import Raw
 from support.scrape import Page
 from support.scripted import Scripted
 
@@ -83,6 +84,18 @@ def test_a_request_without_a_parent_begins_a_trace(stage, collector):
     assert "parentSpanId" not in server
     assert re.fullmatch("[0-9a-f]{32}", server["traceId"]) and int(server["traceId"], 16)
     assert parents_sent(mock) == [f"00-{server['traceId']}-{attempt['spanId']}-01"]
+
+
+@pytest.mark.parametrize("lines", [b"traceparent:\r\n", b"TraceParent:  x\r\ntraceparent: y\r\n"])
+def test_the_upstream_gets_one_traceparent_whatever_came(stage, collector, lines):
+    mock, gateway = traced(stage, collector)
+    with Raw(gateway.address) as raw:
+        raw.send(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n" + lines + b"x-after: 1\r\n\r\n")
+        raw.read_answer()
+    _, (attempt,) = by_kind(collector.spans(2))
+    told = [(n.lower(), v) for n, v in mock.journal()[0]["headers"]]
+    assert [v[36:52] for n, v in told if n == "traceparent"] == [attempt["spanId"]]
+    assert ("x-after", "1") in told
 
 
 def test_a_caller_that_does_not_sample_is_left_alone(stage, collector):

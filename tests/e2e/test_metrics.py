@@ -156,6 +156,22 @@ def test_a_client_that_leaves_is_counted_as_gone(stage):
     assert page["sparekey_requests_in_flight"] == 0
 
 
+def test_pages_beside_traffic_lose_no_request(stage):
+    mock, gateway = stage.up(("a", "b", "c"), SPAREKEY_WORKERS="2")
+    mock.fault(LIMIT, key="a", retry_after_ms=60000)
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(gateway.chat, f"n{i}") for i in range(200)]
+        pages = [pool.submit(scrape, gateway) for _ in range(40)]
+        assert {future.result().status_code for future in asked} == {200}
+        assert all(check.result()["sparekey_workers"] == 2 for check in pages)
+    page = scrape(gateway)
+    assert page["sparekey_requests_total", {"endpoint": "chat", "class": "2xx"}] == 200
+    assert page["sparekey_attempts_total", {"verdict": "ok"}] == 200
+    assert page["sparekey_time_to_first_byte_seconds_count"] == 200
+    assert page["sparekey_upstream_dials_total"] + page["sparekey_upstream_reuses_total"] == \
+        sum(page.all("sparekey_attempts_total").values())
+
+
 def test_only_clients_may_look(stage):
     mock = stage.mock(["a"])
     gateway = stage.gateway(mock, SPAREKEY_CLIENT_TOKENS="right")

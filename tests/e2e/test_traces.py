@@ -158,6 +158,14 @@ def test_a_collector_that_does_not_answer_costs_spans_and_no_request(stage, coll
     collector.spans(4096)
 
 
+def test_the_end_waits_for_no_collector(stage, collector):
+    collector.gate.clear()
+    _, gateway = traced(stage, collector)
+    gateway.chat()
+    collector.wait_for(lambda c: c.requests)
+    assert gateway.stop() == 0
+
+
 def test_a_refusal_for_good_loses_the_batch_and_is_said_once(stage, collector):
     collector.statuses = [400]
     _, gateway = traced(stage, collector)

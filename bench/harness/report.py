@@ -16,6 +16,8 @@ GOALS = (
     ("single_added_p50", "added latency at the median at most that of nginx", REFERENCE),
     ("memory_per_stream", "at most 5 KiB of resident memory per idle stream", 5.0),
     ("ready", "serve ready within 50 ms of exec", 50.0),
+    ("metrics_page", "/metrics with 10,000 keys within 10 ms", 10.0),
+    ("health_page", "health with 10,000 keys within 50 ms", 50.0),
     ("million_ready_56", "a million keys: serve ready within 1 s of exec", 1000.0),
     ("million_ready_164", "… of 164 characters: ready within 1 s", 1000.0),
     ("million_reload_56", "a million keys: a new key serves within 1 s of SIGHUP", 1000.0),

@@ -60,6 +60,10 @@ NGINX_PROXY = """
 NGINX_STATIC = """
     server {
         listen 127.0.0.1:$port backlog=4096;
+        location = /v1/traces {
+            client_max_body_size 4m;
+            return 200;
+        }
         location = /v1/chat/completions {
             default_type application/json;
             add_header access-control-expose-headers X-Request-ID;
@@ -259,7 +263,8 @@ def sparekey_binary():
     return root / os.environ.get("BUILD", "build") / "sparekey"
 
 
-def start_sparekey(directory, upstream, cpus, streaming, under=(), keys_file=None):
+def start_sparekey(directory, upstream, cpus, streaming, under=(), keys_file=None,
+                   environment=None):
     """`under`: a command that runs it, such as a profiler. `keys_file`: in place of the one key."""
     del streaming
     directory.mkdir(parents=True)
@@ -268,7 +273,7 @@ def start_sparekey(directory, upstream, cpus, streaming, under=(), keys_file=Non
     with open(log_path, "wb") as log:
         process = processes.spawn(
             [*under, str(sparekey_binary()), "serve"], cpus, cwd=directory,
-            env=sparekey_environment(upstream, port, keys_file),
+            env={**sparekey_environment(upstream, port, keys_file), **(environment or {})},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
         )
     wait_for_ready_line(process, lambda: log_path.read_text()[-500:])

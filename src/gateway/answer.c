@@ -104,6 +104,7 @@ void answer_commit(struct exchange *x)
     x->echo_held = 0;
     answer_flow(x, ws->held.data, ws->held.len);
     ws->held.len = 0;
+    meter_answer(x, x->status);
     exchange_free_kept(x);
     if (upstream_release_request(&x->call))
         exchange_release_workspace(x);
@@ -124,6 +125,8 @@ void answer_deliver(struct exchange *x)
     server_reply_head(request, x->status, buffer_slice(&ws->held_fields),
                       x->head_method ? x->content_length : (int64_t)ws->held.len);
     server_reply_body(request, ws->held.data, ws->held.len);
+    meter_judged(x, FAILURE_NONE, NULL);
+    meter_answer(x, x->status);
     exchange_end(x);
     request->user = NULL;
     server_reply_end(request); /* the next request may begin in here */
@@ -141,6 +144,7 @@ void answer_return(struct exchange *x, const struct plan_step *step)
     server_reply_head(request, kept ? x->kept->status : x->status, buffer_slice(fields),
                       (int64_t)body->len);
     server_reply_body(request, body->data, body->len);
+    meter_answer(x, kept ? x->kept->status : x->status);
     exchange_end_failed(x);
     request->user = NULL;
     server_reply_end(request);
@@ -228,6 +232,7 @@ void answer_give_up(struct exchange *x, const struct plan_step *step)
     add_fields_or_leave(x, &fields, step->should_not_retry);
     unsigned attempts = x->plan.attempt_count;
     tell_gave_up(x, step, text, advice_on(x, step->failure));
+    meter_give_up(x, step);
     exchange_end_failed(x);
     request->user = NULL;
     if (step->retry_after_s)
@@ -247,6 +252,7 @@ void answer_cut(struct exchange *x, enum transport transport)
 
     (void)attempt_report(x, transport);
     tell_cut(x);
+    meter_cut(x);
     end_flow(x);
     if (x->is_stream && !x->sse.error &&
         sse_write_error(x->endpoint.stream, x->sse.mid_event,
@@ -272,6 +278,7 @@ void answer_finish(struct exchange *x)
         exchange_end_failed(x);
     } else {
         keyring_succeed(exchange_ring(x), &x->plan, &facts, exchange_now(x));
+        meter_judged(x, FAILURE_NONE, NULL);
         exchange_end(x);
     }
     request->user = NULL;

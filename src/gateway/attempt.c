@@ -78,6 +78,7 @@ static const struct upstream_ops upstream_callbacks;
 void attempt_send(struct exchange *x, struct key_entry *entry)
 {
     exchange_clear_answer(x);
+    meter_send(x, entry);
     key_entry_unref(x->key);
     x->key = entry;
     x->phase = PHASE_AWAITING;
@@ -265,6 +266,8 @@ bool attempt_report(struct exchange *x, enum transport transport)
     echo_mask_evidence(exchange_secret(x), &evidence);
     if (x->rehearsal)
         rehearsal_hears(x, &verdict, &evidence);
+    if (!x->plan.drilled)
+        meter_judged(x, verdict.failure, &evidence);
     if (verdict.reaction != REACT_SUCCESS && verdict.failure != FAILURE_CALLER && !x->plan.drilled)
         log_failure(x, &verdict, &evidence);
     bool keep =
@@ -277,6 +280,7 @@ static void judge(struct exchange *x, enum transport transport)
 {
     net_timer_stop(&x->worker->loop, &x->timer);
     x->phase = PHASE_PLANNING;
+    meter_at_hand(x);
     if (attempt_report(x, transport))
         keep_answer(x);
     exchange_ask(x);
@@ -398,6 +402,7 @@ static void weigh_held(struct exchange *x)
 
 static void hold(struct exchange *x, const char *data, size_t len)
 {
+    meter_at_hand(x);
     size_t room = x->status >= 400 ? EXCHANGE_ERROR_BYTES : EXCHANGE_HOLD_BYTES + NET_SCRATCH_BYTES;
 
     if (buffer_append(&x->ws->held, slice_of(data, len), room) != STATUS_OK) {

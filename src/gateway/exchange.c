@@ -132,6 +132,7 @@ void exchange_end(struct exchange *x)
 {
     struct worker *w = x->worker;
 
+    meter_end(x);
     x->phase = PHASE_ENDED;
     net_timer_stop(&w->loop, &x->timer);
     list_remove(&x->waiting);
@@ -221,6 +222,7 @@ struct exchange *exchange_start(struct worker *w, struct server_conn *request,
     sse_init(&x->sse, STREAM_NONE);
     set_deadline(x, admission->timeout_ms);
     x->handler.ops = &handler_ops;
+    meter_begin(x, head);
     request->user = &x->handler;
     return x;
 
@@ -256,6 +258,7 @@ static void refuse_for_room(struct exchange *x)
 
     log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "buffers_full",
              "a request was refused: those in progress fill SPAREKEY_MAX_BUFFERED");
+    x->meter.status = 503;
     exchange_end(x);
     request->user = NULL;
     respond_error(request, 503, "gateway_buffers_full", SLICE("retry-after: 1\r\n"),
@@ -268,6 +271,7 @@ static void refuse_body(struct exchange *x, int status)
     struct server_conn *request = x->request;
     uint64_t limit = x->settings->max_body_bytes;
 
+    x->meter.status = (uint16_t)status;
     exchange_end(x);
     request->user = NULL;
     if (status == 413)
@@ -319,12 +323,14 @@ static bool is_stateless(const struct exchange *x)
 static void start_waiting(struct exchange *x)
 {
     x->phase = PHASE_WAITING;
+    meter_wait(x);
     list_append(&x->worker->waiting, &x->waiting);
     __atomic_add_fetch(&x->worker->shared->waiting, 1, __ATOMIC_SEQ_CST);
 }
 
 static void stop_waiting(struct exchange *x)
 {
+    meter_waited(x);
     list_remove(&x->waiting);
     net_timer_stop(&x->worker->loop, &x->timer);
     __atomic_sub_fetch(&x->worker->shared->waiting, 1, __ATOMIC_SEQ_CST);
@@ -477,6 +483,7 @@ static void on_complete(struct request_handler *handler)
     if (x->ws->is_json)
         peek_finish(&x->ws->peek);
     x->phase = PHASE_PLANNING;
+    meter_complete(x);
     begin_plan(x);
 }
 

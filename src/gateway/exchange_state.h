@@ -3,11 +3,13 @@
  *   exchange.c  birth, the request, the plan's word, the client's word, death
  *   attempt.c   one attempt: sending it, holding its answer, judging it
  *   answer.c    what the client gets to see
+ *   meter.c     what is counted of it
  */
 #ifndef SPAREKEY_GATEWAY_EXCHANGE_STATE_H
 #define SPAREKEY_GATEWAY_EXCHANGE_STATE_H
 
 #include "gateway/exchange.h"
+#include "gateway/meter.h"
 #include "gateway/rehearsal.h"
 #include "openai/endpoint.h"
 #include "openai/hints.h"
@@ -88,6 +90,7 @@ struct exchange {
     bool counts_tokens;   /* … and it limits tokens: what the answer used is worth looking for */
     size_t echo_held;     /* bytes of the key that may have begun in what has flowed */
     int64_t tokens;       /* used, as far as has been read; 0 = not said */
+    struct meter meter;
 };
 
 static inline int64_t exchange_now(const struct exchange *x)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/tell.h"
+#include "gateway/tracer.h"
 #include "gateway/worker.h"
 
 enum { REASON_MAX = 1024 };
@@ -171,9 +172,15 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
 {
     enum status status = open_workers(g, reason);
 
+    g->shared.workers = g->workers;
+    g->shared.worker_count = g->worker_count;
+    g->shared.started_wall_ms = net_wall_ms();
+
     warn_of_few_files(g);
 
     __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
+    if (status == STATUS_OK)
+        status = tracer_start(g->settings, g->shared.log, &g->shared.tracer);
     if (status == STATUS_OK)
         status = worker_probe(&g->workers[0]);
     for (unsigned i = 0; i < g->worker_count && status == STATUS_OK; i++)
@@ -226,6 +233,7 @@ enum status gateway_reload(struct gateway *g, struct settings *settings, struct 
     }
     __atomic_store_n(&g->shared.reload_number, events_next_number(g->shared.events),
                      __ATOMIC_RELEASE);
+    __atomic_add_fetch(&g->shared.reloads, 1, __ATOMIC_RELAXED);
     settings_unref(g->settings);
     g->settings = settings_ref(settings);
     for (unsigned i = 0; i < g->worker_count; i++)
@@ -265,6 +273,7 @@ void gateway_free(struct gateway *g)
     }
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_fini(&g->workers[i]);
+    tracer_stop(g->shared.tracer);
     free(g->workers);
     keyring_free(g->shared.keyring);
     events_free(g->shared.events);

@@ -891,6 +891,37 @@ static void status_locked(struct keyring *ring, size_t index, int64_t now_ns,
     ret->model_count = pool_view_models(ring->pool, index, now_ns, ret->models);
 }
 
+/* The next keys in order from `from` on; false when these were the last. */
+static bool glance(struct keyring *ring, size_t from, int64_t now_ns, struct keyring_census *census)
+{
+    struct key_view view;
+
+    pthread_mutex_lock(&ring->lock);
+    size_t count = pool_count(ring->pool), to = from + KEYRING_GLANCE;
+    for (size_t i = from; i < to && i < count; i++) {
+        pool_view(ring->pool, i, now_ns, &view);
+        census->keys[key_condition_of(&view)]++;
+    }
+    pthread_mutex_unlock(&ring->lock);
+    return to < count;
+}
+
+void keyring_census(struct keyring *ring, int64_t now_ns, struct keyring_census *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    pthread_mutex_lock(&ring->lock);
+    pool_figures(ring->pool, &ret->pool);
+    pool_headroom(ring->pool, now_ns, ret->headroom);
+    pthread_mutex_unlock(&ring->lock);
+    ret->services = __atomic_load_n(&ring->service_count, __ATOMIC_ACQUIRE);
+    if (ret->pool.blocking == 0) {
+        ret->keys[KEY_HEALTHY] = ret->pool.keys;
+        return;
+    }
+    for (size_t from = 0; glance(ring, from, now_ns, ret); from += KEYRING_GLANCE)
+        let_pass(ring);
+}
+
 bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct key_status *ret)
 {
     pthread_mutex_lock(&ring->lock);

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pool/figures.h"
 #include "pool/models.h"
 #include "pool/news.h"
 #include "pool/plan.h"
@@ -123,6 +124,18 @@ void keyring_probe_hear(struct keyring *ring, key_id key, const struct verdict *
                         const struct evidence *evidence, int64_t now_ns);
 
 size_t keyring_count(struct keyring *ring);
+
+/* The pool from afar, and its keys by condition. While no breaker stands that is a glance, else every
+ * key is looked at, KEYRING_GLANCE of them at a time, so that no request waits noticeably. Not on a
+ * loop thread. */
+#define KEYRING_GLANCE 256
+struct keyring_census {
+    struct pool_figures pool;
+    size_t keys[KEY_UNHEALTHY + 1]; /* by condition */
+    uint32_t services;              /* base URLs known, of which there are figures of the first */
+    struct headroom_figure headroom[FIGURES_SERVICES_MAX];
+};
+void keyring_census(struct keyring *ring, int64_t now_ns, struct keyring_census *ret);
 
 /* One key for display; strings are copies. False when `index` is past the last. */
 struct key_status {

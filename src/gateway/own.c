@@ -260,6 +260,7 @@ void own_start(struct worker *worker, struct server_conn *request, const struct 
     own->method = method;
     (void)slice_copy(http_head_get(head, SLICE("last-event-id")), own->last_event_id,
                      sizeof own->last_event_id);
+    (void)slice_copy(http_head_get(head, SLICE("accept")), own->accept, sizeof own->accept);
     split_target(own);
     request->user = &own->handler;
     if (head->expect_continue)

@@ -23,6 +23,7 @@ extern "C" {
 
 #define OWN_BODY_MAX   65536 /* bytes of a request's body; 413 beyond */
 #define OWN_TARGET_MAX 4096  /* of its path and query; 414 beyond */
+#define OWN_ACCEPT_MAX 512   /* of its Accept field that are looked at */
 
 enum own_access {
     OWN_OPEN,   /* whoever reaches the port: what a load balancer asks for */
@@ -50,10 +51,11 @@ struct own_request {
     struct worker *worker;
     struct server_conn *request; /* NULL: the client has left */
     const struct own_route *route;
-    unsigned method;      /* OWN_GET, OWN_POST */
-    struct slice path;    /* without the query */
-    struct slice query;   /* behind '?'; may be empty */
-    struct buffer target; /* what these two point into */
+    unsigned method;             /* OWN_GET, OWN_POST */
+    struct slice path;           /* without the query */
+    struct slice query;          /* behind '?'; may be empty */
+    struct buffer target;        /* what these two point into */
+    char accept[OWN_ACCEPT_MAX]; /* the Accept field, cut to fit */
     struct buffer body;
     char last_event_id[24];                /* the field Last-Event-ID */
     void *state;                           /* the route's own */

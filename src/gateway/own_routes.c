@@ -5,6 +5,7 @@
 #include "gateway/health.h"
 #include "gateway/keys_route.h"
 #include "gateway/own.h"
+#include "gateway/scrape.h"
 #include "gateway/test_fallback.h"
 
 static void answer_alive(struct own_request *own)
@@ -34,6 +35,7 @@ const struct own_route own_routes[] = {
     {"/api/openai/events", false, OWN_GET, OWN_CLIENT, event_stream_answer},
     {"/api/openai/test-fallback", false, OWN_GET | OWN_POST, OWN_ADMIN, test_fallback_answer},
     {KEYS_ROUTE_PREFIX, true, OWN_POST, OWN_ADMIN, keys_route_answer},
+    {"/metrics", false, OWN_GET, OWN_CLIENT, scrape_answer},
     {"/", false, OWN_GET, OWN_CLIENT, answer_root},
     {NULL, false, 0, OWN_OPEN, NULL},
 };

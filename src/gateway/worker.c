@@ -57,7 +57,7 @@ struct upstream *worker_upstream(struct worker *w, uint32_t service)
         free(u);
         return NULL;
     }
-    w->upstreams[service] = u;
+    __atomic_store_n(&w->upstreams[service], u, __ATOMIC_RELEASE); /* scrape.c looks at it */
     return u;
 }
 

@@ -11,6 +11,7 @@
 #include "net/upstream.h"
 #include "observe/events.h"
 #include "observe/log.h"
+#include "observe/metrics.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,13 +24,15 @@ extern "C" {
 struct exchange;
 struct prober;
 struct alerts;
+struct tracer;
 
 /* What all workers share. Owned by the gateway. */
 struct shared {
     struct keyring *keyring;
     struct log *log;
     struct events *events;
-    char via[32]; /* our name in Via: "sparekey-1a2b3c4d" */
+    struct tracer *tracer; /* NULL: no traces are made */
+    char via[32];          /* our name in Via: "sparekey-1a2b3c4d" */
     /* Only through __atomic builtins: */
     bool draining;
     uint32_t connections; /* of clients, all workers */
@@ -39,6 +42,10 @@ struct shared {
     uint64_t reload_number;       /* of the first event under the present settings */
     uint32_t event_listeners;     /* streams of events, all workers */
     uint64_t event_listeners_cut; /* of them, cut off because they did not read */
+    uint64_t reloads;
+    struct worker *workers; /* all of them, for who looks at their metrics */
+    unsigned worker_count;
+    int64_t started_wall_ms;
 };
 
 struct worker {
@@ -55,6 +62,7 @@ struct worker {
     uint64_t
         last_resorts; /* answers of the last resort; read by others through __atomic builtins */
     struct wheel_timer drain_timer;
+    struct metrics metrics; /* of this thread */
     struct prober *prober; /* of the one worker that probes, else NULL */
     struct alerts *alerts; /* of the one worker that sends them, else NULL */
     struct list event_streams;

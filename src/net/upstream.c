@@ -47,6 +47,17 @@ static struct upstream_conn *of_reader(struct http_reader *reader)
 
 static enum status dial_for(struct upstream *u, struct upstream_call *call);
 
+/* Counters that other threads read; this thread alone writes them. */
+static void count(uint32_t *counter, int by)
+{
+    __atomic_store_n(counter, *counter + (uint32_t)by, __ATOMIC_RELAXED);
+}
+
+static void tally(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 /* ---- leaving ----------------------------------------------------------------------------- */
 
 static void close_conn(struct upstream_conn *uc)
@@ -68,7 +79,7 @@ static struct upstream_call *detach(struct upstream_conn *uc)
 
     uc->call = NULL;
     call->conn = NULL;
-    uc->upstream->busy_count--;
+    count(&uc->upstream->busy_count, -1);
     return call;
 }
 
@@ -92,7 +103,7 @@ static void fail(struct upstream_conn *uc, enum status status)
     if (again) {
         call->replayed = true;
         call->sent = false;
-        u->replayed++;
+        tally(&u->replayed);
         if (dial_for(u, call) == STATUS_OK)
             return;
         status = STATUS_NO_MEMORY;
@@ -107,10 +118,11 @@ static void make_idle(struct upstream_conn *uc)
     uc->idle_since_ns = net_now_ns(u->loop);
     list_remove(&uc->node);
     list_push(&u->idle, &uc->node);
-    if (u->idle_count++ == 0)
+    count(&u->idle_count, +1);
+    if (u->idle_count == 1)
         net_timer_start(u->loop, &u->sweep, u->idle_keep_ms / SWEEPS);
     if (u->idle_count > UPSTREAM_IDLE_MAX) {
-        u->idle_count--;
+        count(&u->idle_count, -1);
         close_conn(container_of(u->idle.prev, struct upstream_conn, node));
     }
 }
@@ -124,7 +136,7 @@ static void sweep_fired(struct wheel_timer *timer)
         struct upstream_conn *uc = container_of(u->idle.prev, struct upstream_conn, node);
         if (uc->idle_since_ns > oldest)
             break;
-        u->idle_count--;
+        count(&u->idle_count, -1);
         close_conn(uc);
     }
     if (u->idle_count)
@@ -243,7 +255,7 @@ static void finish_call(struct upstream_conn *uc, bool keep)
 
 static void close_idle(struct upstream_conn *uc)
 {
-    uc->upstream->idle_count--;
+    count(&uc->upstream->idle_count, -1);
     close_conn(uc);
 }
 
@@ -357,7 +369,7 @@ static void attach(struct upstream_conn *uc, struct upstream_call *call)
     call->conn = uc;
     list_remove(&uc->node);
     list_append(&uc->upstream->busy, &uc->node);
-    uc->upstream->busy_count++;
+    count(&uc->upstream->busy_count, +1);
 }
 
 static enum status dial_for(struct upstream *u, struct upstream_call *call)
@@ -372,7 +384,7 @@ static enum status dial_for(struct upstream *u, struct upstream_call *call)
     wheel_timer_init(&uc->timer, timer_fired);
     list_init(&uc->node);
     attach(uc, call);
-    u->dialled++;
+    tally(&u->dialled);
     uc->trust = u->trust;
     conn_dial(&uc->conn, u->host, u->port, u->tls, u->timeouts.connect_ms);
     return STATUS_OK;
@@ -393,8 +405,8 @@ enum status upstream_send(struct upstream *u, struct upstream_call *call,
     if (!uc || (!call->may_replay &&
                 net_now_ns(u->loop) - uc->idle_since_ns > UPSTREAM_FRESH_MS * INT64_C(1000000)))
         return dial_for(u, call);
-    u->idle_count--;
-    u->reused++;
+    count(&u->idle_count, -1);
+    tally(&u->reused);
     attach(uc, call);
     begin_request(uc);
     return STATUS_OK;

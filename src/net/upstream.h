@@ -72,6 +72,7 @@ struct upstream {
     struct wheel_timer sweep; /* closes connections that idled too long */
     bool stopping;
     uint32_t trust; /* counts upstream_trust: connections made before are not reused */
+    /* Read by other threads, with relaxed loads: */
     uint32_t idle_count, busy_count;
     uint32_t conn_count;                /* all, closing ones too: upstream_fini waits for 0 */
     uint64_t dialled, reused, replayed; /* counters for tests and metrics */

@@ -87,16 +87,20 @@ static void check_breaker(const struct circuits *c, const struct breaker *b)
 static void check_circuits(const struct circuits *c)
 {
     size_t count = 0, detail = 0;
+    uint32_t standing[SCOPE_COUNT][CIRCUIT_HALF_OPEN + 1] = {0};
 
     for (size_t i = 0; i < c->bucket_count; i++) {
         for (const struct breaker *b = c->buckets[i]; b; b = b->bucket_next) {
             check_breaker(c, b);
             detail += scope_has_detail(b->place.scope);
+            standing[b->place.scope][b->state]++;
             count++;
         }
     }
     INVARIANT(count == c->count && detail == c->detail_count, "%zu breakers are counted as %zu",
               count, c->count);
+    INVARIANT(memcmp(standing, c->standing, sizeof standing) == 0,
+              "breakers are counted under another state than theirs");
     check_heap(c);
 }
 

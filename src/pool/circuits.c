@@ -167,6 +167,7 @@ struct breaker *circuits_add(struct circuits *c, struct place place)
     link_to_bucket(c, b);
     link_to_node(b);
     c->count++;
+    c->standing[place.scope][CIRCUIT_CLOSED]++;
     c->detail_count += scope_has_detail(place.scope);
     return b;
 }
@@ -178,6 +179,7 @@ void circuits_remove(struct circuits *c, struct breaker *b)
     unlink_from_bucket(c, b);
     unlink_from_node(b);
     c->count--;
+    c->standing[b->place.scope][b->state]--;
     c->detail_count -= scope_has_detail(b->place.scope);
     b->bucket_next = c->spare;
     c->spare = b;

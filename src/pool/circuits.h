@@ -22,6 +22,7 @@ struct circuits {
     size_t heap_count, heap_capacity;
     int64_t next_due_ns; /* of the top, INT64_MAX when there is none; seen without the lock */
     size_t count, detail_count;
+    uint32_t standing[SCOPE_COUNT][CIRCUIT_HALF_OPEN + 1]; /* how many, by enum circuit */
     struct breaker *spare; /* freed ones, chained by bucket_next: no malloc in the steady state */
 };
 
@@ -36,6 +37,13 @@ struct breaker *circuits_find(const struct circuits *c, struct place place);
 struct breaker *circuits_add(struct circuits *c, struct place place);
 
 void circuits_remove(struct circuits *c, struct breaker *b);
+
+/* It has left the state `from`. */
+static inline void circuits_left(struct circuits *c, const struct breaker *b, enum circuit from)
+{
+    c->standing[b->place.scope][from]--;
+    c->standing[b->place.scope][b->state]++;
+}
 
 /* Puts it into the heap by its due_ns, or to its new place there. */
 void circuits_schedule(struct circuits *c, struct breaker *b);

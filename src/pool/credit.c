@@ -47,6 +47,16 @@ void credit_lend(struct credit *credit, int64_t requests, int64_t tokens)
     TALLY_SET(&credit->open, credit->lent);
 }
 
+void credit_drawn(const struct credit *credit, int64_t ret_costs[COST_COUNT])
+{
+    int64_t open[COST_COUNT];
+
+    unpack(TALLY(&credit->open), open);
+    unpack(credit->lent, ret_costs);
+    for (unsigned i = 0; i < COST_COUNT; i++)
+        ret_costs[i] -= open[i];
+}
+
 bool credit_recall(struct credit *credit, struct credit_use *ret_use)
 {
     uint64_t open, over;

@@ -75,6 +75,9 @@ void credit_lend(struct credit *credit, int64_t requests, int64_t tokens);
 /* Under the lock. False: nothing was lent and nothing came back. */
 bool credit_recall(struct credit *credit, struct credit_use *ret_use);
 
+/* Under the lock: what has been drawn of the loan so far, which stays lent. */
+void credit_drawn(const struct credit *credit, int64_t ret_costs[COST_COUNT]);
+
 /* Without the lock: takes the costs, all or nothing. False: there is not enough, or they are of a
  * kind that is not lent. */
 bool credit_draw(struct credit *credit, const int64_t costs[COST_COUNT]);

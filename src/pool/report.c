@@ -50,7 +50,9 @@ void circuit_opened(struct pool *pool, struct breaker *b)
     circuits_schedule(&pool->circuits, b);
     count_open(pool, b, +1);
     probe_watch(pool, b, b->opened_ns);
-    news_tell(pool, b, b->exponent ? CIRCUIT_HALF_OPEN : CIRCUIT_CLOSED);
+    enum circuit from = b->exponent ? CIRCUIT_HALF_OPEN : CIRCUIT_CLOSED;
+    circuits_left(&pool->circuits, b, from);
+    news_tell(pool, b, from);
 }
 
 void circuit_half_open(struct pool *pool, struct breaker *b)
@@ -63,6 +65,7 @@ void circuit_half_open(struct pool *pool, struct breaker *b)
         circuits_unschedule(&pool->circuits, b);
     }
     count_open(pool, b, -1);
+    circuits_left(&pool->circuits, b, CIRCUIT_OPEN);
     pool->epoch++;
     news_tell(pool, b, CIRCUIT_OPEN);
 }
@@ -74,6 +77,7 @@ void circuit_close(struct pool *pool, struct breaker *b)
 
     if (before != CIRCUIT_CLOSED)
         breaker_enter(b, CIRCUIT_CLOSED);
+    circuits_left(&pool->circuits, b, before);
     if (before == CIRCUIT_OPEN)
         count_open(pool, b, -1);
     if (before != CIRCUIT_CLOSED)

@@ -78,9 +78,10 @@ static enum status format_secret(enum option_id id, const struct settings *setti
         return settings->alert_webhook
                    ? buffer_printf(out, TEXT_MAX_BYTES, "%s/...", settings->alert_host.text)
                    : STATUS_OK;
-    size_t count = id == OPTION_CLIENT_TOKENS ? settings->client_token_count
-                   : id == OPTION_ADMIN_TOKEN ? settings->admin_token != NULL
-                                              : count_named(settings, id);
+    size_t count = id == OPTION_CLIENT_TOKENS  ? settings->client_token_count
+                   : id == OPTION_ADMIN_TOKEN  ? settings->admin_token != NULL
+                   : id == OPTION_OTLP_HEADERS ? settings->otlp_headers != NULL
+                                               : count_named(settings, id);
     const char *noun = id == OPTION_PRIMARY_KEY || id == OPTION_FALLBACK_KEY ? "key" : "token";
 
     if (count == 0)

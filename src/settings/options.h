@@ -133,6 +133,13 @@ enum {
       RELOADABLE | SECRET, alert_webhook, GROUP_OTHER,                                             \
       "an https:// URL that is sent JSON when every key is out, when a key is disabled, and on "   \
       "recovery")                                                                                  \
+    X(OTLP_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT", URL, NULL, 0, 0, NULL, NULL, 0, otlp_endpoint, \
+      GROUP_OTHER, "where spans go (OTLP/HTTP in JSON); none = no traces are made")                \
+    X(OTLP_HEADERS, "OTEL_EXPORTER_OTLP_HEADERS", TOKEN, NULL, 0, 0, NULL, NULL, SECRET,           \
+      otlp_headers, GROUP_OTHER,                                                                   \
+      "fields sent along with spans: name=value, separated by commas, values percent-encoded")     \
+    X(SERVICE_NAME, "OTEL_SERVICE_NAME", TEXT, NULL, 0, 0, "sparekey", NULL, 0, service_name,      \
+      GROUP_OTHER, "the name of this service in traces")                                           \
     X(CONFIG, "SPAREKEY_CONFIG", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, config_file,            \
       GROUP_OTHER, "the YAML file to read instead of sparekey.yaml")                               \
     X(ENV_FILE, "SPAREKEY_ENV_FILE", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, env_file,           \

@@ -270,17 +270,19 @@ static enum status collect_list(struct loading *l, const struct entry *entry)
     return STATUS_OK;
 }
 
-static enum status collect_admin(struct loading *l, const struct entry *entry)
+static enum status collect_one(struct loading *l, const struct entry *entry, enum option_id id,
+                               struct secret **field)
 {
     struct slice value = slice_trim(entry->value);
     const char *problem = value.len ? secret_problem(value) : "it is empty";
 
+    l->loaded->origins[id] = entry->origin;
     if (problem) {
         report_error(&l->reporter, &entry->origin, entry->name.ptr,
                      "expected a token of visible ASCII characters: %s", problem);
         return STATUS_OK;
     }
-    return loading_put_secret(l, entry, value, &l->loaded->settings.admin_token);
+    return loading_put_secret(l, entry, value, field);
 }
 
 enum status tokens_collect(struct loading *l)
@@ -288,6 +290,7 @@ enum status tokens_collect(struct loading *l)
     const struct entry *list = loading_find(l, SLICE("SPAREKEY_CLIENT_TOKENS"));
     const struct entry *file = loading_find(l, SLICE("SPAREKEY_CLIENT_TOKENS_FILE"));
     const struct entry *admin = loading_find(l, SLICE("SPAREKEY_ADMIN_TOKEN"));
+    const struct entry *headers = loading_find(l, SLICE("OTEL_EXPORTER_OTLP_HEADERS"));
     enum status status = STATUS_OK;
 
     if (list) {
@@ -296,9 +299,9 @@ enum status tokens_collect(struct loading *l)
     }
     if (file && file->value.len && status == STATUS_OK)
         status = secret_lines(l, file, token_lines, NULL);
-    if (admin && status == STATUS_OK) {
-        l->loaded->origins[OPTION_ADMIN_TOKEN] = admin->origin;
-        status = collect_admin(l, admin);
-    }
+    if (admin && status == STATUS_OK)
+        status = collect_one(l, admin, OPTION_ADMIN_TOKEN, &l->loaded->settings.admin_token);
+    if (headers && status == STATUS_OK)
+        status = collect_one(l, headers, OPTION_OTLP_HEADERS, &l->loaded->settings.otlp_headers);
     return status == STATUS_OK ? webhook_collect(l) : status;
 }

@@ -34,6 +34,7 @@ static void free_loaded(struct loaded *loaded)
         secret_unref(loaded->environment_secrets[i].secret);
     secret_unref(settings->admin_token);
     secret_unref(settings->alert_webhook);
+    secret_unref(settings->otlp_headers);
     free(settings->client_tokens);
     free(loaded->environment_secrets);
     arena_clear(&loaded->strings);

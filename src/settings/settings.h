@@ -108,6 +108,9 @@ struct settings {
     char *last_resort;      /* SPAREKEY_LAST_RESORT as named, or NULL; of these two … */
     char *last_resort_text; /* … what its file says; NULL when it is none */
     struct service_url last_resort_url; /* … the server; host NULL when it is none */
+    struct service_url otlp_endpoint; /* OTEL_EXPORTER_OTLP_ENDPOINT; text NULL = no traces */
+    struct secret *otlp_headers;      /* OTEL_EXPORTER_OTLP_HEADERS; NULL = none */
+    char *service_name;               /* OTEL_SERVICE_NAME */
 
     /* The files as named; NULL when not. What they hold is in the fields above. */
     char *keys_file, *client_tokens_file, *config_file, *env_file;

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20 if SANITIZER == "none" else 90
 REPORT = re.compile(rb"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
                     rb"SUMMARY: \w+Sanitizer)")
 # What a developer's own shell may hold must not reach a test.
-FOREIGN = re.compile(r"^(OPENAI_|SPAREKEY_|https?_proxy$|no_proxy$|all_proxy$|SSL_CERT_)",
+FOREIGN = re.compile(r"^(OPENAI_|SPAREKEY_|OTEL_|https?_proxy$|no_proxy$|all_proxy$|SSL_CERT_)",
                      re.IGNORECASE)
 
 

@@ -1,0 +1,561 @@
+#include "gateway/tracer.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/rng.h"
+#include "base/text.h"
+#include "net/tls.h"
+#include "net/upstream.h"
+
+_Static_assert((TRACER_QUEUE & (TRACER_QUEUE - 1)) == 0, "numbers are places modulo TRACER_QUEUE");
+
+enum { TRACER_HEAD_MAX = 16384, TRACER_CONNECT_MS = 5000, TRACER_ANSWER_MS = 10000 };
+
+struct tracer {
+    struct log *log;
+    char *service;
+    struct buffer head; /* request line and fields up to the value of content-length; a secret */
+    uint64_t ids;       /* state of the generator of ids; only through __atomic builtins */
+
+    pthread_mutex_t lock;
+    struct span *ring;
+    uint64_t put, taken;         /* running numbers, under the lock */
+    bool stopping;               /* likewise */
+    struct tracer_counts counts; /* only through __atomic builtins */
+
+    /* The thread's own. */
+    pthread_t thread;
+    struct net_loop loop;
+    uv_async_t async;
+    struct wheel_timer timer; /* the next look at the ring; once stopping, the end of patience */
+    struct tls_context *tls;
+    struct upstream upstream;
+    struct upstream_call call;
+    struct buffer body, length;
+    size_t batch; /* spans in `body` */
+    struct span spans[TRACER_BATCH];
+    unsigned tries;
+    int status;
+    bool sending, complained, ending;
+};
+
+/* ---- JSON -------------------------------------------------------------------------------- */
+
+static void put_hex(struct text *t, uint64_t value)
+{
+    char digits[16];
+
+    for (int i = 15; i >= 0; i--, value >>= 4)
+        digits[i] = "0123456789abcdef"[value & 15];
+    text_put(t, slice_of(digits, sizeof digits));
+}
+
+static bool is_plain(char c)
+{
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* What a peer sent may be anything: bytes outside of printable ASCII, and the two that would need an
+ * escape, become '?'. */
+static void put_quoted(struct text *t, const char *value)
+{
+    text_put(t, SLICE("\""));
+    while (*value) {
+        size_t len = 0;
+        while (is_plain(value[len]))
+            len++;
+        text_put(t, slice_of(value, len));
+        value += len;
+        if (*value) {
+            text_put(t, SLICE("?"));
+            value++;
+        }
+    }
+    text_put(t, SLICE("\""));
+}
+
+/* A comma between two attributes. */
+static void put_key(struct text *t, bool *more, const char *key)
+{
+    text_put(t, *more ? SLICE(",{\"key\":\"") : SLICE("{\"key\":\""));
+    text_put_str(t, key);
+    *more = true;
+}
+
+static void put_string(struct text *t, bool *more, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    put_key(t, more, key);
+    text_put(t, SLICE("\",\"value\":{\"stringValue\":"));
+    put_quoted(t, value);
+    text_put(t, SLICE("}}"));
+}
+
+/* OTLP writes 64-bit numbers as strings. */
+static void put_int(struct text *t, bool *more, const char *key, uint64_t value)
+{
+    put_key(t, more, key);
+    text_put(t, SLICE("\",\"value\":{\"intValue\":\""));
+    text_put_number(t, value);
+    text_put(t, SLICE("\"}}"));
+}
+
+static void put_ids(struct text *t, const struct span *span)
+{
+    text_put(t, SLICE("{\"traceId\":\""));
+    put_hex(t, span->trace[0]);
+    put_hex(t, span->trace[1]);
+    text_put(t, SLICE("\",\"spanId\":\""));
+    put_hex(t, span->id);
+    if (span->parent) {
+        text_put(t, SLICE("\",\"parentSpanId\":\""));
+        put_hex(t, span->parent);
+    }
+}
+
+static void put_attributes(struct text *t, const struct span *span)
+{
+    bool more = false;
+
+    put_string(t, &more, "http.request.method", span->method);
+    put_string(t, &more, "url.path", span->path);
+    put_string(t, &more, "sparekey.endpoint", span->family);
+    if (span->status)
+        put_int(t, &more, "http.response.status_code", span->status);
+    if (span->kind == SPAN_SERVER)
+        put_int(t, &more, "sparekey.attempts", span->attempts);
+    put_string(t, &more, "sparekey.key", span->mask);
+    put_string(t, &more, "sparekey.key.name", span->key);
+    put_string(t, &more, "sparekey.verdict", span->verdict);
+    put_string(t, &more, "sparekey.upstream.request_id", span->request_id);
+}
+
+static void put_span(struct text *t, const struct span *span)
+{
+    put_ids(t, span);
+    text_put(t, SLICE("\",\"name\":\""));
+    text_put_str(t, span->kind == SPAN_SERVER ? "" : "attempt ");
+    text_put_str(t, span->family);
+    text_put(t, SLICE("\",\"kind\":"));
+    text_put_number(t, span->kind);
+    text_put(t, SLICE(",\"startTimeUnixNano\":\""));
+    text_put_number(t, (uint64_t)span->began_wall_ns);
+    text_put(t, SLICE("\",\"endTimeUnixNano\":\""));
+    text_put_number(t, (uint64_t)span->ended_wall_ns);
+    text_put(t, SLICE("\",\"attributes\":["));
+    put_attributes(t, span);
+    text_put(t, span->failed ? SLICE("],\"status\":{\"code\":2}}") : SLICE("],\"status\":{}}"));
+}
+
+enum status spans_json(struct buffer *out, const char *service, const struct span *spans,
+                       size_t count)
+{
+    struct text t = text_into(out, TRACER_BATCH_BYTES);
+    bool more = false;
+
+    text_put(&t, SLICE("{\"resourceSpans\":[{\"resource\":{\"attributes\":["));
+    put_string(&t, &more, "service.name", service);
+    put_string(&t, &more, "service.version", SPAREKEY_VERSION);
+    text_put(&t, SLICE("]},\"scopeSpans\":[{\"scope\":{\"name\":\"sparekey\"},\"spans\":["));
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            text_put(&t, SLICE(","));
+        put_span(&t, &spans[i]);
+    }
+    text_put(&t, SLICE("]}]}]}"));
+    return t.status;
+}
+
+/* ---- the request's head ------------------------------------------------------------------ */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* Percent-decoded; bytes that would end the line are left out. */
+static void put_decoded(struct text *t, struct slice value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+        int high = c == '%' && i + 2 < value.len ? hex_digit(value.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(value.ptr[i + 2]) : -1;
+        if (low >= 0) {
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if ((unsigned char)c >= ' ' && c != 0x7f)
+            text_put(t, slice_of(&c, 1));
+    }
+}
+
+/* RFC 9110 §5.6.2. */
+static bool is_token(struct slice name)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i], lower = (char)(c | 0x20);
+        if (!(c >= '0' && c <= '9') && !(lower >= 'a' && lower <= 'z') &&
+            !memchr(others, c, sizeof others - 1))
+            return false;
+    }
+    return name.len > 0;
+}
+
+enum status tracer_fields(struct buffer *out, struct slice headers)
+{
+    struct text t = text_into(out, TRACER_HEAD_MAX);
+    struct slice pair;
+
+    while (slice_next_item(&headers, ',', &pair)) {
+        struct slice value = pair, name;
+        if (!slice_next_item(&value, '=', &name) || !is_token(name))
+            continue;
+        text_put(&t, name);
+        text_put(&t, SLICE(": "));
+        put_decoded(&t, slice_trim(value));
+        text_put(&t, SLICE("\r\n"));
+    }
+    return t.status;
+}
+
+static enum status write_head(struct tracer *r, const struct settings *settings)
+{
+    const struct service_url *url = &settings->otlp_endpoint;
+    bool v6 = strchr(url->host, ':') != NULL;
+    enum status status = buffer_printf(
+        &r->head, TRACER_HEAD_MAX,
+        "POST %s/v1/traces HTTP/1.1\r\nhost: %s%s%s:%u\r\nuser-agent: sparekey/" SPAREKEY_VERSION
+        "\r\ncontent-type: application/json\r\n",
+        url->path, v6 ? "[" : "", url->host, v6 ? "]" : "", url->port);
+
+    if (status == STATUS_OK && settings->otlp_headers)
+        status = tracer_fields(&r->head, secret_bytes(settings->otlp_headers));
+    if (status == STATUS_OK)
+        status = buffer_append(&r->head, SLICE("content-length: "), TRACER_HEAD_MAX);
+    return status;
+}
+
+/* ---- sending ----------------------------------------------------------------------------- */
+
+static void look(struct tracer *r);
+
+static struct tracer *of_call(struct upstream_call *call)
+{
+    return container_of(call, struct tracer, call);
+}
+
+static void add(uint64_t *counter, uint64_t by)
+{
+    (void)__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
+}
+
+/* Takes the next batch out of the ring. */
+static size_t take(struct tracer *r)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&r->lock);
+    while (count < TRACER_BATCH && r->taken != r->put)
+        r->spans[count++] = r->ring[r->taken++ % TRACER_QUEUE];
+    pthread_mutex_unlock(&r->lock);
+    return count;
+}
+
+static bool is_stopping(struct tracer *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool stopping = r->stopping;
+    pthread_mutex_unlock(&r->lock);
+    return stopping;
+}
+
+static void forget_batch(struct tracer *r, uint64_t *counter)
+{
+    add(counter, r->batch);
+    r->batch = 0;
+    r->tries = 0;
+    r->body.len = 0;
+}
+
+/* Said once, until spans are taken again. */
+static void complain(struct tracer *r, const char *why)
+{
+    if (!r->complained)
+        log_line(r->log, LOG_SEVERITY_WARN, "traces_refused",
+                 "the collector does not take spans: %s", why);
+    r->complained = true;
+}
+
+static void on_head(struct upstream_call *call, const struct http_head *head)
+{
+    of_call(call)->status = head->status;
+}
+
+static void on_body(struct upstream_call *call, const char *data, size_t len)
+{
+    (void)call, (void)data, (void)len; /* what it says is for its own log */
+}
+
+/* Not taken, for now or for good. */
+static void fail(struct tracer *r, bool for_good, const char *why)
+{
+    r->sending = false;
+    complain(r, why);
+    if (for_good || ++r->tries == TRACER_TRIES || is_stopping(r))
+        forget_batch(r, &r->counts.lost);
+    if (is_stopping(r))
+        look(r);
+}
+
+static void on_complete(struct upstream_call *call)
+{
+    struct tracer *r = of_call(call);
+    char why[32];
+
+    if (r->status / 100 == 2) {
+        r->sending = r->complained = false;
+        forget_batch(r, &r->counts.exported);
+        look(r);
+        return;
+    }
+    (void)snprintf(why, sizeof why, "status %d", r->status);
+    fail(r, r->status != 429 && r->status != 502 && r->status != 503 && r->status != 504, why);
+}
+
+static void on_failed(struct upstream_call *call, enum status status)
+{
+    struct tracer *r = of_call(call);
+
+    fail(r, false, *r->upstream.failure ? r->upstream.failure : status_text(status));
+}
+
+static const struct upstream_ops callbacks = {
+    .head = on_head, .body = on_body, .complete = on_complete, .failed = on_failed};
+
+static void put_part(struct tracer *r, const struct buffer *b)
+{
+    r->call.parts[r->call.part_count++] = (struct iovec){b->data, b->len};
+}
+
+static void send_batch(struct tracer *r)
+{
+    r->length.len = 0;
+    enum status status = buffer_printf(&r->length, 64, "%zu\r\n\r\n", r->body.len);
+    r->call = (struct upstream_call){.may_replay = true, .secret = true};
+    put_part(r, &r->head);
+    put_part(r, &r->length);
+    put_part(r, &r->body);
+    r->status = 0;
+    r->sending = true;
+    if (status != STATUS_OK || upstream_send(&r->upstream, &r->call, &callbacks) != STATUS_OK) {
+        r->sending = false;
+        forget_batch(r, &r->counts.lost);
+    }
+}
+
+static void end(struct tracer *r)
+{
+    if (r->ending)
+        return;
+    r->ending = true;
+    upstream_cancel(&r->call);
+    net_timer_stop(&r->loop, &r->timer);
+    upstream_stop(&r->upstream);
+    uv_close((uv_handle_t *)&r->async, NULL);
+}
+
+/* Something may be there to be sent. */
+static void look(struct tracer *r)
+{
+    if (r->sending || r->ending)
+        return;
+    if (!r->batch) {
+        r->batch = take(r);
+        if (r->batch && spans_json(&r->body, r->service, r->spans, r->batch) != STATUS_OK)
+            forget_batch(r, &r->counts.lost);
+    }
+    if (r->batch)
+        send_batch(r);
+    else if (is_stopping(r))
+        end(r);
+}
+
+static void timer_fired(struct wheel_timer *timer)
+{
+    struct tracer *r = container_of(timer, struct tracer, timer);
+
+    if (is_stopping(r)) {
+        end(r); /* what waits still is of no use to anybody */
+        return;
+    }
+    net_timer_start(&r->loop, timer, TRACER_INTERVAL_MS);
+    look(r);
+}
+
+static void woken(uv_async_t *async)
+{
+    struct net_loop *loop = container_of(async->loop, struct net_loop, uv);
+    struct tracer *r = container_of(loop, struct tracer, loop);
+
+    if (is_stopping(r) && !r->ending)
+        net_timer_start(&r->loop, &r->timer, TRACER_FLUSH_MS);
+    look(r);
+}
+
+static void *run(void *argument)
+{
+    struct tracer *r = argument;
+
+    (void)uv_run(&r->loop.uv, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* ---- any thread -------------------------------------------------------------------------- */
+
+void tracer_add(struct tracer *r, const struct span *span)
+{
+    pthread_mutex_lock(&r->lock);
+    uint64_t waiting = r->put - r->taken;
+    if (waiting < TRACER_QUEUE)
+        r->ring[r->put++ % TRACER_QUEUE] = *span;
+    pthread_mutex_unlock(&r->lock);
+    if (waiting == TRACER_QUEUE)
+        add(&r->counts.dropped, 1);
+    if (waiting + 1 == TRACER_BATCH)
+        uv_async_send(&r->async);
+}
+
+uint64_t tracer_id(struct tracer *r)
+{
+    /* rng_next, its step made atomic. */
+    struct rng rng = {__atomic_fetch_add(&r->ids, UINT64_C(0x9E3779B97F4A7C15), __ATOMIC_RELAXED)};
+    uint64_t id = rng_next(&rng);
+
+    return id ? id : 1;
+}
+
+void tracer_count(const struct tracer *r, struct tracer_counts *ret)
+{
+    ret->exported = __atomic_load_n(&r->counts.exported, __ATOMIC_RELAXED);
+    ret->dropped = __atomic_load_n(&r->counts.dropped, __ATOMIC_RELAXED);
+    ret->lost = __atomic_load_n(&r->counts.lost, __ATOMIC_RELAXED);
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+static void free_memory(struct tracer *r)
+{
+    tls_context_free(r->tls);
+    buffer_wipe(&r->head);
+    buffer_clear(&r->body);
+    buffer_clear(&r->length);
+    pthread_mutex_destroy(&r->lock);
+    free(r->service);
+    free(r->ring);
+    free(r);
+}
+
+static enum status make_tls(struct tracer *r, const struct settings *settings)
+{
+    struct buffer reason = {0};
+    enum status status = tls_client_context_new(settings->ca_file, &reason, &r->tls);
+
+    if (status != STATUS_OK)
+        log_line(r->log, LOG_SEVERITY_ERROR, "tls_context", "%.*s", (int)reason.len,
+                 reason.len ? reason.data : "");
+    buffer_clear(&reason);
+    return status;
+}
+
+static enum status open_loop(struct tracer *r, const struct service_url *url)
+{
+    static const struct upstream_timeouts timeouts = {
+        .connect_ms = TRACER_CONNECT_MS,
+        .first_byte_ms = TRACER_ANSWER_MS,
+        .idle_ms = TRACER_ANSWER_MS,
+    };
+    enum status status = net_loop_init(&r->loop);
+
+    if (status != STATUS_OK)
+        return status;
+    if (uv_async_init(&r->loop.uv, &r->async, woken) != 0) {
+        net_loop_fini(&r->loop);
+        return STATUS_IO;
+    }
+    wheel_timer_init(&r->timer, timer_fired);
+    status = upstream_init(&r->upstream, &r->loop, url->host, url->port, r->tls, &timeouts);
+    if (status != STATUS_OK) {
+        uv_close((uv_handle_t *)&r->async, NULL);
+        (void)uv_run(&r->loop.uv, UV_RUN_DEFAULT);
+        net_loop_fini(&r->loop);
+    }
+    return status;
+}
+
+static void close_loop(struct tracer *r)
+{
+    upstream_fini(&r->upstream);
+    net_loop_fini(&r->loop);
+}
+
+static enum status start_thread(struct tracer *r)
+{
+    net_timer_start(&r->loop, &r->timer, TRACER_INTERVAL_MS);
+    if (pthread_create(&r->thread, NULL, run, r) == 0)
+        return STATUS_OK;
+    end(r);
+    (void)uv_run(&r->loop.uv, UV_RUN_DEFAULT);
+    close_loop(r);
+    return STATUS_NO_MEMORY;
+}
+
+enum status tracer_start(const struct settings *settings, struct log *log, struct tracer **ret)
+{
+    *ret = NULL;
+    if (!settings->otlp_endpoint.host)
+        return STATUS_OK;
+    struct tracer *r = calloc(1, sizeof *r);
+    if (!r)
+        return STATUS_NO_MEMORY;
+    pthread_mutex_init(&r->lock, NULL);
+    r->log = log;
+    r->ring = calloc(TRACER_QUEUE, sizeof *r->ring);
+    r->service = strdup(settings->service_name ? settings->service_name : "sparekey");
+    if (getrandom(&r->ids, sizeof r->ids, 0) != sizeof r->ids)
+        r->ids = uv_hrtime(); /* ids need variety, not secrecy */
+    enum status status = r->ring && r->service ? write_head(r, settings) : STATUS_NO_MEMORY;
+    if (status == STATUS_OK && settings->otlp_endpoint.tls)
+        status = make_tls(r, settings);
+    if (status == STATUS_OK)
+        status = open_loop(r, &settings->otlp_endpoint);
+    if (status == STATUS_OK)
+        status = start_thread(r);
+    if (status == STATUS_OK)
+        *ret = r;
+    else
+        free_memory(r);
+    return status;
+}
+
+void tracer_stop(struct tracer *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stopping = true;
+    pthread_mutex_unlock(&r->lock);
+    uv_async_send(&r->async);
+    (void)pthread_join(r->thread, NULL);
+    close_loop(r);
+    free_memory(r);
+}

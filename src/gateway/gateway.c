@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "gateway/recorder.h"
 #include "gateway/worker.h"
 
 enum { REASON_MAX = 1024 };
@@ -169,6 +170,8 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
 
     warn_of_few_files(g);
 
+    if (status == STATUS_OK)
+        status = recorder_start(g->settings, g->shared.keyring, g->shared.log, &g->shared.recorder);
     __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
     if (status == STATUS_OK)
         status = worker_probe(&g->workers[0]);
@@ -258,6 +261,7 @@ void gateway_free(struct gateway *g)
     for (unsigned i = 0; i < g->worker_count; i++)
         worker_fini(&g->workers[i]);
     free(g->workers);
+    recorder_stop(g->shared.recorder);
     keyring_free(g->shared.keyring);
     settings_unref(g->settings);
     if (g->done_fd >= 0)

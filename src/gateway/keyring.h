@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/tally.h"
 #include "pool/plan.h"
 #include "settings/settings.h"
 
@@ -108,6 +109,22 @@ struct key_status {
     char name[KEY_NAME_MAX];
 };
 bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct key_status *ret);
+
+/* What fingerprints are made with from now on; chance until then. Before the first request. */
+void keyring_fingerprint_by(struct keyring *ring, struct hash_seed seed);
+
+/* The counters of one key for the history; `fingerprint` tells keys apart, and after a restart
+ * with the same seed recognises them. */
+struct key_sample {
+    uint64_t fingerprint, requests, successes;
+    char mask[SECRET_MASK_MAX];
+    char name[KEY_NAME_MAX];
+};
+/* Of the keys from `first` on, at most `most`; how many. One short hold of the lock. */
+size_t keyring_sample(struct keyring *ring, size_t first, struct key_sample *ret, size_t most);
+
+/* Moves to `ret` what failed and was taken over since the last call. */
+void keyring_take_tally(struct keyring *ring, struct tally *ret);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "gateway/health.h"
+#include "gateway/history_route.h"
 #include "gateway/own.h"
 
 static void answer_alive(struct own_request *own)
@@ -28,6 +29,7 @@ const struct own_route own_routes[] = {
     {"/healthz", false, OWN_GET, OWN_OPEN, answer_alive},
     {"/readyz", false, OWN_GET, OWN_OPEN, answer_ready},
     {"/api/openai/health", false, OWN_GET, OWN_CLIENT, health_answer},
+    {"/api/openai/history", false, OWN_GET, OWN_CLIENT, history_answer},
     {"/", false, OWN_GET, OWN_CLIENT, answer_root},
     {NULL, false, 0, OWN_OPEN, NULL},
 };

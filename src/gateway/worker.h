@@ -21,12 +21,14 @@ extern "C" {
 
 struct exchange;
 struct prober;
+struct recorder;
 
 /* What all workers share. Owned by the gateway. */
 struct shared {
     struct keyring *keyring;
     struct log *log;
-    char via[32]; /* our name in Via: "sparekey-1a2b3c4d" */
+    struct recorder *recorder; /* of the history; NULL = off */
+    char via[32];              /* our name in Via: "sparekey-1a2b3c4d" */
     /* Only through __atomic builtins: */
     bool draining;
     uint32_t connections; /* of clients, all workers */

@@ -121,6 +121,10 @@ enum {
       text_model, GROUP_OTHER, "the model of texts, only where a caller names none")               \
     X(IMAGE_MODEL, "SPAREKEY_IMAGE_MODEL", TEXT, NULL, 0, 0, "gpt-image-2", NULL, RELOADABLE,      \
       image_model, GROUP_OTHER, "the model of images, only where a caller names none")             \
+    X(STATE_FILE, "SPAREKEY_STATE_FILE", PATH, NULL, 0, 0, NULL, NULL, 0, state_file, GROUP_OTHER, \
+      "a file (SQLite) to keep the history in; none = the last day's totals, in memory only")      \
+    X(HISTORY_DAYS, "SPAREKEY_HISTORY_DAYS", COUNT, NULL, 0, 365, "7", NULL, 0, history_days,      \
+      GROUP_OTHER, "how long the state file remembers what the keys did; 0 = no history at all")   \
     X(LOG_LEVEL, "SPAREKEY_LOG_LEVEL", CHOICE, NULL, 0, 0, "info", log_level_names, RELOADABLE,    \
       log_level, GROUP_OTHER, "how much is logged")                                                \
     X(CONFIG, "SPAREKEY_CONFIG", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, config_file,            \

@@ -102,6 +102,8 @@ struct settings {
         max_buffered_bytes;   /* SPAREKEY_MAX_BUFFERED, of all bodies held, all workers together */
     uint32_t max_connections; /* SPAREKEY_MAX_CONNECTIONS, of clients, all workers together */
     enum log_level log_level; /* SPAREKEY_LOG_LEVEL */
+    char *state_file;         /* SPAREKEY_STATE_FILE; NULL = none */
+    uint32_t history_days;    /* SPAREKEY_HISTORY_DAYS, 0 = no history */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
     /* The files as named; NULL when not. What they hold is in the fields above. */

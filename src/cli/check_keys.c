@@ -35,6 +35,7 @@ static const struct {
     {"expected an API key", "broken_key", "copy the key again from platform.openai.com"},
     {"unknown name", "unknown_setting", "correct the name, or remove it: it has no effect"},
     {"unknown key", "unknown_setting", "correct the name, or remove it: it has no effect"},
+    {"cannot read", "unreadable_file", "correct the path, or the rights of the file"},
     {"cannot be read", "unreadable_file", "correct the path, or the rights of the file"},
     {"", "setting", "sparekey help config lists every setting and what it takes"},
 };
@@ -62,8 +63,8 @@ static void add_saying(struct findings *f, enum severity severity, struct slice 
                      sizeof subject);
     while (!slice_contains_nocase(line, slice_str(sayings[i].part)))
         i++;
-    findings_add(f, severity, sayings[i].code, subject, sayings[i].remedy, "%.*s",
-                 (int)message.len, message.len ? message.ptr : "");
+    findings_add(f, severity, sayings[i].code, subject, sayings[i].remedy, "%.*s", (int)message.len,
+                 message.len ? message.ptr : "");
 }
 
 void check_report(const struct settings_report *report, struct findings *f)
@@ -88,18 +89,33 @@ static bool is_quote(char c)
     return c == '"' || c == '\'' || c == '`';
 }
 
-/* What samples and tutorials write in the place of a key. */
+/* "sk-xxxxxxxx", "****": nothing but filling behind the prefix. */
+static bool is_filling(struct slice key)
+{
+    if (slice_starts(key, SLICE("sk-")))
+        key = slice_from(key, 3);
+    if (slice_starts(key, SLICE("proj-")))
+        key = slice_from(key, 5);
+    for (size_t i = 0; i < key.len; i++) {
+        if (!strchr("xX*.-_", key.ptr[i]))
+            return false;
+    }
+    return true;
+}
+
+/* What samples and tutorials write in the place of a key. The words are too long to stand in one of
+ * ten thousand true keys by chance. */
 static bool is_placeholder(struct slice key)
 {
-    static const char *const parts[] = {
-        "your",        "...",     "…",       "xxxx",   "<",     "changeme", "change-me",
-        "placeholder", "replace", "example", "insert", "dummy", "${"};
+    static const char *const parts[] = {"your-",    "your_",       "yourkey", "yourapi", "...",
+                                        "changeme", "change-me",   "<",       "${",      "example",
+                                        "replace",  "placeholder", "insert-", "api-key", "api_key"};
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (slice_contains_nocase(key, slice_str(parts[i])))
             return true;
     }
-    return false;
+    return is_filling(key);
 }
 
 static void check_key(const struct settings *settings, const struct key_setting *key,

@@ -16,7 +16,8 @@ enum {
     OTHER_ID = 1,
     SCHEMA_VERSION = 1,
     MINUTES_PER_DAY = 1440,
-    PRUNE_EVERY = 10, /* minutes between two removals of what is too old */
+    PRUNE_EVERY = 10,       /* minutes between two removals of what is too old */
+    PRUNE_ROWS_MAX = 20000, /* at a time */
     REASON_MAX = 1024,
     PATH_SIZE = 4096 + 16,
 };
@@ -149,8 +150,9 @@ static const char find_key[] = "SELECT 1 FROM keys WHERE id>1 AND (name=?1 OR ma
 /* By key, so that the primary key finds them. */
 static const char prune_minutes[] = "DELETE FROM minutes WHERE (key,minute) IN (SELECT m.key,"
                                     "m.minute FROM keys k JOIN minutes m ON m.key=k.id AND "
-                                    "m.minute<?1)";
-static const char prune_keys[] = "DELETE FROM keys WHERE id>1 AND seen<?1";
+                                    "m.minute<?1 LIMIT ?2)";
+static const char prune_keys[] = "DELETE FROM keys WHERE id>1 AND seen<?1 AND NOT EXISTS "
+                                 "(SELECT 1 FROM minutes WHERE key=id)";
 
 static sqlite3_stmt *prepare(struct history *h, const char *text)
 {
@@ -327,17 +329,27 @@ static enum status open_file(struct history *h, struct buffer *warning)
     return rc == SQLITE_NOMEM ? STATUS_NO_MEMORY : STATUS_IO;
 }
 
+/* How many rows went. */
+static int prune_by(struct history *h, const char *text, int64_t before)
+{
+    sqlite3_stmt *s = prepare(h, text);
+
+    if (!s)
+        return 0;
+    (void)sqlite3_bind_int64(s, 1, before);
+    if (sqlite3_bind_parameter_count(s) > 1)
+        (void)sqlite3_bind_int(s, 2, PRUNE_ROWS_MAX);
+    return finish(h, s) == SQLITE_OK ? sqlite3_changes(h->db) : 0; /* what stays goes next time */
+}
+
+/* A file of a long time ago loses some at a time, so that nobody waits for it. */
 static void prune(struct history *h, int64_t now_minute)
 {
-    const char *const texts[] = {prune_minutes, prune_keys};
+    int64_t before = now_minute - h->keep_minutes;
+    bool all = prune_by(h, prune_minutes, before) < PRUNE_ROWS_MAX;
 
-    h->pruned = now_minute;
-    for (size_t i = 0; i < 2; i++) {
-        sqlite3_stmt *s = prepare(h, texts[i]);
-        if (s)
-            (void)sqlite3_bind_int64(s, 1, now_minute - h->keep_minutes);
-        (void)finish(h, s); /* what is still there goes the next time */
-    }
+    (void)prune_by(h, prune_keys, before);
+    h->pruned = all ? now_minute : now_minute - PRUNE_EVERY;
 }
 
 enum status history_open(const char *path, unsigned days, int64_t now_minute,

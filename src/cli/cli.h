@@ -45,6 +45,9 @@ int cmd_test(char **arguments);
 int cmd_mock(char **arguments);
 int cmd_demo(char **arguments);
 int cmd_version(char **arguments);
+int cmd_status(char **arguments);
+int cmd_top(char **arguments);
+int cmd_check(char **arguments);
 int cmd_help(char **arguments);
 
 /* `sparekey help` with no command, to either stream: the short help. */

@@ -47,6 +47,26 @@ const struct command command_table[] = {
      "  --sample env    print a commented .env.local with every default\n"
      "  --sample yaml   print a commented sparekey.yaml with every default\n",
      true, false},
+    {"check", cmd_check, "[--live] [--json] [OPTIONS]",
+     "the doctor: what is wrong with keys and settings",
+     "Looks at keys, settings and files, and tells of each finding what to do about it. Exit code: "
+     "0\n"
+     "nothing found, 1 something, 2 the check could not run.\n"
+     "  --live   also ask the service: a free GET /models with every key\n"
+     "  --json   findings as JSON\n",
+     true, false},
+    {"status", cmd_status, "[--url URL] [--all] [--json] [OPTIONS]",
+     "the keys of a running gateway",
+     "Exit code: 0 healthy or degraded, 1 unhealthy, 2 no gateway reached. The token, where the\n"
+     "gateway asks for one, is the first of SPAREKEY_CLIENT_TOKENS, or SPAREKEY_ADMIN_TOKEN.\n"
+     "  --url URL   the gateway; without it, where serve would listen with these settings\n"
+     "  --all       every key; otherwise the 50 worst, when there are more\n"
+     "  --json      the health document as it is\n",
+     true, false},
+    {"top", cmd_top, "[--url URL] [OPTIONS]", "the same, live in the terminal",
+     "Every two seconds, or at any key; q quits.\n"
+     "  --url URL   the gateway; without it, where serve would listen with these settings\n",
+     true, false},
     {"mock", cmd_mock,
      "[--listen ADDRESS:PORT] [--control ADDRESS:PORT] [--script FILE.yaml] [--seed N] [--tls …]",
      "an OpenAI that misbehaves on request, to rehearse failure offline",

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "gateway/recorder.h"
 #include "gateway/tell.h"
 #include "gateway/tracer.h"
 #include "gateway/worker.h"
@@ -178,6 +179,8 @@ enum status gateway_start(struct gateway *g, struct buffer *reason)
 
     warn_of_few_files(g);
 
+    if (status == STATUS_OK)
+        status = recorder_start(g->settings, g->shared.keyring, g->shared.log, &g->shared.recorder);
     __atomic_store_n(&g->running, g->worker_count, __ATOMIC_SEQ_CST);
     if (status == STATUS_OK)
         status = tracer_start(g->settings, g->shared.log, &g->shared.tracer);
@@ -275,6 +278,7 @@ void gateway_free(struct gateway *g)
         worker_fini(&g->workers[i]);
     tracer_stop(g->shared.tracer);
     free(g->workers);
+    recorder_stop(g->shared.recorder);
     keyring_free(g->shared.keyring);
     events_free(g->shared.events);
     settings_unref(g->settings);

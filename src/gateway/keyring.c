@@ -27,6 +27,8 @@ struct keyring {
     uint64_t epoch;          /* of the pool when `changed` was last called */
     int64_t latest_ns;       /* workers read the clock once a wake-up, each at its own time: the
                                 pool is told the latest of them, so that it never goes back */
+    struct hash_seed fingerprint_seed;
+    struct tally tally; /* of failed attempts, for the history */
     void (*changed)(void *context);
     void *context;
     struct keyring_watch watch;
@@ -648,6 +650,8 @@ enum status keyring_new(const struct settings *settings, int64_t now_ns,
     pthread_mutex_init(&ring->telling, NULL);
     ring->has_reader_key = pthread_key_create(&ring->reader, NULL) == 0;
     options_from(settings, &options);
+    if (getrandom(&ring->fingerprint_seed, sizeof ring->fingerprint_seed, 0) < 0)
+        ring->fingerprint_seed.k0 = (uint64_t)now_ns;
     if (getrandom(&options.seed, sizeof options.seed, 0) != sizeof options.seed)
         options.seed = (uint64_t)now_ns; /* jitter needs variety, not secrecy */
     enum status status = pool_new(&options, &ring->pool);
@@ -712,6 +716,22 @@ static struct key_entry *entry_of(struct keyring *ring, key_id key)
     return (struct key_entry *)(uintptr_t)pool_key_cookie(ring->pool, key);
 }
 
+/* Which key it was, without telling what it is. The same secret at two services is two keys. */
+static uint64_t fingerprint_of(const struct keyring *ring, const struct key_entry *entry)
+{
+    const struct service_url *url = keyring_service(ring, entry->traits->service);
+
+    return hash_mix(hash_bytes(&ring->fingerprint_seed, secret_bytes(entry->secret)),
+                    hash_bytes(&ring->fingerprint_seed, slice_str(url->text)));
+}
+
+/* A request goes on with another key than the one that failed last. */
+static bool is_failover(const struct plan *plan, const struct plan_step *step)
+{
+    return step->action == PLAN_SEND && plan->attempt_count > 0 &&
+           plan->attempts[plan->attempt_count - 1].key != step->key;
+}
+
 static void next_locked(struct keyring *ring, struct pool_reader *reader, struct plan *plan,
                         int64_t now_ns, struct plan_step *ret_step, struct key_entry **ret_entry)
 {
@@ -721,6 +741,8 @@ static void next_locked(struct keyring *ring, struct pool_reader *reader, struct
     if (reader)
         fast_take_rotation(reader);
     *ret_entry = ret_step->action == PLAN_SEND ? entry_ref(entry_of(ring, ret_step->key)) : NULL;
+    if (is_failover(plan, ret_step))
+        tally_failover(&ring->tally, fingerprint_of(ring, *ret_entry));
 }
 
 /* Where there is nothing to decide. False: the plan is prepared, or `reader` is NULL. */
@@ -798,6 +820,9 @@ static bool hear_locked(struct keyring *ring, struct plan *plan, const struct ve
                         int64_t now_ns)
 {
     tell_facts(ring, plan, facts, now_ns);
+    if (verdict->reaction != REACT_SUCCESS)
+        tally_failure(&ring->tally, fingerprint_of(ring, entry_of(ring, plan->current)),
+                      history_group_of(verdict->failure));
     return plan_hear(plan, verdict, evidence, now_ns);
 }
 
@@ -1039,4 +1064,41 @@ enum key_match keyring_order(struct keyring *ring, const char *id, enum key_orde
     return found->matches && order_at(ring, found->index, found->cookie, order, now_ns, ret)
                ? KEY_MATCH_ONE
                : KEY_MATCH_NONE;
+}
+
+/* ---- the history's questions ------------------------------------------------------------- */
+
+void keyring_fingerprint_by(struct keyring *ring, struct hash_seed seed)
+{
+    pthread_mutex_lock(&ring->lock);
+    ring->fingerprint_seed = seed;
+    pthread_mutex_unlock(&ring->lock);
+}
+
+size_t keyring_sample(struct keyring *ring, size_t first, struct key_sample *ret, size_t most)
+{
+    struct key_view view;
+    size_t count = 0;
+
+    pthread_mutex_lock(&ring->lock);
+    for (; count < most && first + count < pool_count(ring->pool); count++) {
+        struct key_sample *sample = &ret[count];
+        pool_view(ring->pool, first + count, 0, &view);
+        const struct key_entry *entry = (struct key_entry *)(uintptr_t)view.cookie;
+        sample->fingerprint = fingerprint_of(ring, entry);
+        sample->requests = view.requests;
+        sample->successes = view.successes;
+        (void)key_entry_mask(entry, sample->mask);
+        (void)key_entry_name(entry, sample->name);
+    }
+    pthread_mutex_unlock(&ring->lock);
+    return count;
+}
+
+void keyring_take_tally(struct keyring *ring, struct tally *ret)
+{
+    pthread_mutex_lock(&ring->lock);
+    *ret = ring->tally;
+    ring->tally = (struct tally){0};
+    pthread_mutex_unlock(&ring->lock);
 }

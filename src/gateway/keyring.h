@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/tally.h"
 #include "pool/figures.h"
 #include "pool/models.h"
 #include "pool/news.h"
@@ -165,6 +166,22 @@ enum key_match { KEY_MATCH_NONE, KEY_MATCH_ONE, KEY_MATCH_MANY };
  * afterwards. Takes a while with very many keys: not for a loop's thread. */
 enum key_match keyring_order(struct keyring *ring, const char *id, enum key_order order,
                              int64_t now_ns, struct key_status *ret);
+
+/* What fingerprints are made with from now on; chance until then. Before the first request. */
+void keyring_fingerprint_by(struct keyring *ring, struct hash_seed seed);
+
+/* The counters of one key for the history; `fingerprint` tells keys apart, and after a restart
+ * with the same seed recognises them. */
+struct key_sample {
+    uint64_t fingerprint, requests, successes;
+    char mask[SECRET_MASK_MAX];
+    char name[KEY_NAME_MAX];
+};
+/* Of the keys from `first` on, at most `most`; how many. One short hold of the lock. */
+size_t keyring_sample(struct keyring *ring, size_t first, struct key_sample *ret, size_t most);
+
+/* Moves to `ret` what failed and was taken over since the last call. */
+void keyring_take_tally(struct keyring *ring, struct tally *ret);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 
 #include "gateway/event_stream.h"
 #include "gateway/health.h"
+#include "gateway/history_route.h"
 #include "gateway/keys_route.h"
 #include "gateway/own.h"
 #include "gateway/scrape.h"
@@ -36,6 +37,7 @@ const struct own_route own_routes[] = {
     {"/api/openai/test-fallback", false, OWN_GET | OWN_POST, OWN_ADMIN, test_fallback_answer},
     {KEYS_ROUTE_PREFIX, true, OWN_POST, OWN_ADMIN, keys_route_answer},
     {"/metrics", false, OWN_GET, OWN_CLIENT, scrape_answer},
+    {"/api/openai/history", false, OWN_GET, OWN_CLIENT, history_answer},
     {"/", false, OWN_GET, OWN_CLIENT, answer_root},
     {NULL, false, 0, OWN_OPEN, NULL},
 };

@@ -25,6 +25,7 @@ struct exchange;
 struct prober;
 struct alerts;
 struct tracer;
+struct recorder;
 
 /* What all workers share. Owned by the gateway. */
 struct shared {
@@ -32,7 +33,8 @@ struct shared {
     struct log *log;
     struct events *events;
     struct tracer *tracer; /* NULL: no traces are made */
-    char via[32];          /* our name in Via: "sparekey-1a2b3c4d" */
+    struct recorder *recorder; /* of the history; NULL = off */
+    char via[32];              /* our name in Via: "sparekey-1a2b3c4d" */
     /* Only through __atomic builtins: */
     bool draining;
     uint32_t connections; /* of clients, all workers */

@@ -123,6 +123,10 @@ enum {
       text_model, GROUP_OTHER, "the model of texts, only where a caller names none")               \
     X(IMAGE_MODEL, "SPAREKEY_IMAGE_MODEL", TEXT, NULL, 0, 0, "gpt-image-2", NULL, RELOADABLE,      \
       image_model, GROUP_OTHER, "the model of images, only where a caller names none")             \
+    X(STATE_FILE, "SPAREKEY_STATE_FILE", PATH, NULL, 0, 0, NULL, NULL, 0, state_file, GROUP_OTHER, \
+      "a file (SQLite) to keep the history in; none = the last day's totals, in memory only")      \
+    X(HISTORY_DAYS, "SPAREKEY_HISTORY_DAYS", COUNT, NULL, 0, 365, "7", NULL, 0, history_days,      \
+      GROUP_OTHER, "how long the state file remembers what the keys did; 0 = no history at all")   \
     X(LAST_RESORT, "SPAREKEY_LAST_RESORT", TEXT, NULL, 0, 0, NULL, NULL, RELOADABLE, last_resort,  \
       GROUP_OTHER,                                                                                 \
       "what answers when every key is out: a JSON file {\"text\": \"...\"}, or the URL of an "     \

@@ -103,6 +103,8 @@ struct settings {
     struct log_levels log_levels;   /* SPAREKEY_LOG_LEVEL */
     struct secret *alert_webhook;   /* SPAREKEY_ALERT_WEBHOOK or NULL: the whole URL */
     struct service_url alert_host;  /* its scheme, host and port; `text` is for display */
+    char *state_file;         /* SPAREKEY_STATE_FILE; NULL = none */
+    uint32_t history_days;    /* SPAREKEY_HISTORY_DAYS, 0 = no history */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
     char *last_resort;      /* SPAREKEY_LAST_RESORT as named, or NULL; of these two … */

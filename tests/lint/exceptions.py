@@ -3,6 +3,16 @@
 # Modules of src/ without a test program of the same stem: what they do is start processes, read
 # sockets, or join the modules that are tested on their own.
 UNTESTED = {
+    "cli/check_keys": "tests/e2e/test_check.py",
+    "cli/check_live": "tests/e2e/test_check.py",
+    "cli/check_place": "tests/e2e/test_check.py",
+    "cli/cmd_check": "tests/e2e/test_check.py",
+    "cli/cmd_status": "tests/e2e/test_status.py",
+    "cli/cmd_top": "tests/e2e/test_top.py",
+    "cli/fetch": "tests/e2e/test_status.py, test_check.py",
+    "cli/gateway_client": "tests/e2e/test_status.py",
+    "cli/screen": "tests/e2e/test_top.py",
+    "gateway/history_route": "tests/e2e/test_history.py",
     "cli/cmd_config": "tests/unit/cli and tests/e2e/test_operation.py run the command",
     "cli/cmd_demo": "tests/e2e/test_demo.py",
     "cli/cmd_exec": "tests/e2e/test_exec.py, tests/sdk/test_programs.py",

@@ -1,0 +1,107 @@
+/* sparekey check: the doctor. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/check.h"
+#include "cli/cli.h"
+
+/* Exit codes of its own; EXIT_OK is 0, nothing found. */
+enum { EXIT_FOUND = 1, EXIT_NOT_CHECKED = 2 };
+
+struct request {
+    bool live, json;
+};
+
+/* Takes our own arguments out of the list; the rest are settings. */
+static void take_own(char **arguments, struct request *request)
+{
+    char **to = arguments;
+
+    for (; *arguments; arguments++) {
+        if (strcmp(*arguments, "--live") == 0)
+            request->live = true;
+        else if (strcmp(*arguments, "--json") == 0)
+            request->json = true;
+        else
+            *to++ = *arguments;
+    }
+    *to = NULL;
+}
+
+static int not_checked(struct slice why)
+{
+    (void)fprintf(stderr, "sparekey: check could not run: %.*s\n", (int)why.len,
+                  why.len ? why.ptr : "");
+    return EXIT_NOT_CHECKED;
+}
+
+static int tell(const struct findings *f, const struct request *request, size_t keys, bool live)
+{
+    struct buffer out = {0};
+    enum status status = request->json ? findings_write_json(f, keys, live, &out)
+                                       : findings_write(f, keys, live, &out);
+
+    if (f->no_memory) {
+        buffer_clear(&out);
+        return not_checked(SLICE("out of memory"));
+    }
+    int code = cli_print(status, &out);
+    if (code != EXIT_OK)
+        return EXIT_NOT_CHECKED;
+    return findings_any(f) ? EXIT_FOUND : EXIT_OK;
+}
+
+/* With settings that could be read. */
+static int check_all(const struct settings *settings, const struct request *request,
+                     struct findings *f)
+{
+    struct buffer reason = {0};
+    int code;
+
+    check_keys(settings, f);
+    check_place(settings, environ, f);
+    if (request->live && !check_live(settings, f, &reason))
+        code = not_checked(buffer_slice(&reason));
+    else
+        code = tell(f, request, settings->key_count, request->live);
+    buffer_clear(&reason);
+    return code;
+}
+
+static int run(char **arguments, const struct request *request, struct vault *vault,
+               struct findings *f)
+{
+    struct settings_sources sources = {
+        .arguments = arguments, .environment = environ, .directory = "."};
+    struct settings_report report = {{0}, {0}};
+    struct settings *settings = NULL;
+    enum status status = settings_load(&sources, vault, &report, NULL, &settings);
+    int code;
+
+    check_report(&report, f);
+    if (status == STATUS_OK)
+        code = check_all(settings, request, f);
+    else if (status == STATUS_INVALID)
+        code = tell(f, request, 0, false); /* what is wrong with the settings is what was found */
+    else
+        code = not_checked(slice_str(status_text(status)));
+    settings_report_clear(&report);
+    settings_unref(settings);
+    return code;
+}
+
+int cmd_check(char **arguments)
+{
+    struct request request = {0};
+    struct findings findings = {0};
+    struct vault *vault;
+
+    take_own(arguments, &request);
+    if (vault_new(&vault) != STATUS_OK)
+        return not_checked(SLICE("out of memory"));
+    int code = run(arguments, &request, vault, &findings);
+    findings_clear(&findings);
+    vault_free(vault);
+    return code;
+}

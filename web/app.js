@@ -42,12 +42,13 @@ const wholeIsFresh = () => page.whole && (!many() || Date.now() - page.wholeAt <
 
 async function lookAtHealth() {
   const path = healthPath(), started = performance.now();
+  const asked = many() ? { ...keys.wanted } : { state: "", text: "", page: 0 };
   const health = await askWithToken(path, { accept: [503] });
   page.took = performance.now() - started;
   page.lookedAt = Date.now();
   page.health = health;
   page.summary = health.summary || {};
-  page.path = path;
+  page.shows = asked;
   const list = Array.isArray(health.keys) ? health.keys : [];
   if (list.length >= page.summary.totalKeys || !path.includes("?")) {
     page.whole = list;
@@ -65,9 +66,12 @@ function matching() {
   return keys.wanted.state ? by[keys.wanted.state] ?? 0 : s.totalKeys ?? 0;
 }
 
+/* Whether the page of keys that came is the one wanted: the person may have gone on meanwhile. */
+const showsWanted = () => ["state", "text", "page"].every((what) => page.shows[what] === keys.wanted[what]);
+
 function showKeys() {
   if (page.whole) keys.showAll(page.whole, page.lookedAt);
-  else if (page.path === healthPath()) keys.show(page.health.keys || [], keys.wanted.page * ROWS_MAX, matching(), page.lookedAt);
+  else if (showsWanted()) keys.show((page.health.keys || []).slice(0, ROWS_MAX), keys.wanted.page * ROWS_MAX, matching(), page.lookedAt);
 }
 
 function overallText(s) {

@@ -18,6 +18,7 @@ const KINDS = {
   all_down: ["unhealthy", "bad", "Every key is out"],
   recovered: ["healthy", "good", "Recovered"],
   gave_up: ["unhealthy", "bad", "Gave up on a request"],
+  answer_cut: ["unhealthy", "bad", "Answer cut off"],
   reloaded: ["turn", "", "Settings reloaded"],
   draining: ["off", "warn", "Shutting down"],
 };

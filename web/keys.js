@@ -16,7 +16,7 @@ const STATES = {
 /* ---- what a key's document says ------------------------------------------------------------- */
 
 const reasonOf = (key) => (key.reason && typeof key.reason === "object" ? key.reason : {});
-const reasonText = (key) => (typeof key.reason === "string" ? key.reason : words(reasonOf(key).class));
+const reasonText = (key) => (typeof key.reason === "string" ? key.reason : reasonOf(key).text || words(reasonOf(key).class));
 
 const isOff = (key) => key.disabled === true || /operator/.test(`${reasonText(key)} ${key.readmittedBy ?? ""}`);
 
@@ -31,7 +31,7 @@ function recoveryOf(key, heardAt) {
   const told = when(key.recoveryTime ?? key.rateLimitResetAt);
   if (Number.isFinite(told)) return told;
   const ms = reasonOf(key).opensInMs;
-  return Number.isFinite(ms) && ms > 0 ? heardAt + ms : NaN;
+  return Number.isFinite(ms) ? heardAt + ms : NaN;
 }
 
 function evidenceText(key) {
@@ -101,8 +101,8 @@ class Row {
   }
 
   showWhy(key, state) {
-    const back = key.readmittedBy && state !== "healthy" ? `back by ${words(key.readmittedBy)}` : "";
-    const scope = reasonOf(key).scope || key.scope;
+    const back = key.readmittedBy && state !== "healthy" && state !== "off" ? `back by ${words(key.readmittedBy)}` : "";
+    const scope = state === "off" ? "" : reasonOf(key).scope;
     setText(this.why, state === "healthy" ? "" : sentence(reasonText(key)) + (scope ? ` (${words(scope)})` : ""));
     this.back = back;
     setText(this.proof, state === "healthy" ? "" : evidenceText(key));
@@ -145,14 +145,14 @@ class Row {
 }
 
 function gauge(model) {
-  const h = model.headroom, left = `${Math.round(model.room * 100)} %`;
+  const h = model.headroom, name = model.model || "unnamed model", left = `${Math.round(model.room * 100)} %`;
   const parts = ["requests", "tokens"].filter((what) => Number.isFinite(h[what]))
     .map((what) => `${Math.round(h[what] * 100)} % of ${what}`);
   const bar = make("i");
   bar.style.width = `${model.room * 100}%`;
-  const room = make("div", { class: "room", role: "img", title: `${model.model}: ${parts.join(", ")} left`,
-    "aria-label": `${model.model}: ${parts.join(", ")} left` },
-    make("span", {}, String(model.model)), left, make("div", { class: "gauge" }, bar));
+  const room = make("div", { class: "room", role: "img", title: `${name}: ${parts.join(", ")} left`,
+    "aria-label": `${name}: ${parts.join(", ")} left` },
+    make("span", {}, name), left, make("div", { class: "gauge" }, bar));
   if (model.room <= NO_ROOM) room.dataset.out = "";
   else if (model.room <= LOW_ROOM) room.dataset.low = "";
   return room;

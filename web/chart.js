@@ -14,11 +14,10 @@ function minutesOf(history) {
     failovers: number(m.failovers), rateLimited: number(m.rateLimited) }));
 }
 
-/* The next of 1, 2, 5, 10, 20, … that is not below. */
+/* The next number that is not below and has one digit that counts; even, so that its half is whole. */
 function niceTop(most) {
-  let top = 1;
-  for (let i = 0; top < most; i++) top *= [2, 2.5, 2][i % 3];
-  return top;
+  const power = 10 ** Math.floor(Math.log10(most));
+  return [1, 2, 3, 4, 6, 8, 10].find((n) => n * power >= most) * power;
 }
 
 const hourMinute = (ms) => new Date(ms).toTimeString().slice(0, 5);

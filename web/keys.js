@@ -101,13 +101,13 @@ class Row {
   }
 
   showWhy(key, state) {
-    const back = key.readmittedBy && state !== "healthy" && state !== "off" ? `back by ${words(key.readmittedBy)}` : "";
-    const scope = state === "off" ? "" : reasonOf(key).scope;
+    const back = key.readmittedBy && state !== "healthy" && state !== "off" ? `readmitted by ${words(key.readmittedBy)}` : "";
+    const told = reasonOf(key).scope, scope = told === "key" ? "" : told;
     setText(this.why, state === "healthy" ? "" : sentence(reasonText(key)) + (scope ? ` (${words(scope)})` : ""));
     this.back = back;
     setText(this.proof, state === "healthy" ? "" : evidenceText(key));
     this.tick(Date.now());
-    this.whyCell.hidden = false;
+    this.whyCell.classList.toggle("none", state === "healthy");
   }
 
   /* The countdown; called every second. */

@@ -346,7 +346,7 @@ const EVENTS = [
 
 /* `directory`: where page-light.png, page-dark.png and page-phone.png go. */
 export async function pictures(told) {
-  for (const [name, options] of [["light", { colorScheme: "light" }], ["dark", { colorScheme: "dark" }], ["phone", { ...PHONE, colorScheme: "light" }]]) {
+  for (const [name, options] of [["light", { colorScheme: "light" }], ["dark", { colorScheme: "dark" }], ["phone", { ...PHONE, deviceScaleFactor: 1, colorScheme: "light" }]]) {
     const { fake, page } = await shown(told, fourKeys(), { reducedMotion: "reduce", ...options });
     await live(page);
     fake.drill = { success: true, keyName: "OPENAI_API_KEY_FALLBACK_1", durationMs: 412, requestId: "req_9b3d41", attempts: [
@@ -356,6 +356,6 @@ export async function pictures(told) {
     await page.locator("#drill-run").click();
     await page.locator(".trail li").nth(1).waitFor();
     await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
-    await page.screenshot({ path: `${told.directory}/page-${name}.png`, fullPage: true, scale: "css" });
+    await page.screenshot({ path: `${told.directory}/page-${name}.png`, fullPage: true });
   }
 }

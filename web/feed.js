@@ -29,14 +29,14 @@ const trailText = (trail) => (Array.isArray(trail)
 
 function detailsOf(fields) {
   return [words(fields.reason), fields.scope ? `scope ${words(fields.scope)}` : "", fields.status ? `status ${fields.status}` : "",
-    fields.code ?? "", fields.count > 1 ? `${count(fields.count)} times` : "", trailText(fields.trail), fields.requestId ?? ""]
+    fields.code ?? "", fields.model ?? "", fields.count > 1 ? `${count(fields.count)} times` : "", trailText(fields.trail), fields.requestId ?? ""]
     .map(String).filter(Boolean);
 }
 
 function eventLine(kind, fields) {
   const [icon, tone, head] = KINDS[kind] || ["dot", "", sentence(words(kind))];
   const at = when(fields.time), time = Number.isFinite(at) ? at : Date.now();
-  const who = fields.name || fields.key || fields.account || "";
+  const who = fields.name || fields.keyId || fields.key || fields.account || "";
   const text = make("p", {}, make("strong", {}, head), who ? ` ${who}` : "");
   const details = [...new Set(detailsOf(fields))].join(" · ");
   if (details) text.append(make("small", {}, details));

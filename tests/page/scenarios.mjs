@@ -110,6 +110,62 @@ export async function stays_open({ origin, open, minutes }) {
   console.log(`${looks} looks in ${minutes} minutes`);
 }
 
+/* A 429 at the mock, told by the gateway's own events. */
+export async function a_limit_shows_within_a_second({ origin, open, slack }) {
+  const page = await open();
+  await page.goto(origin);
+  await overall(page, "healthy");
+  await live(page);
+  assert.equal((await chat(origin)).status, 200);
+  const answered = Date.now();
+  await page.locator('#feed li[data-kind="circuit_opened"]').waitFor();
+  await page.locator('#feed li[data-kind="failover"]').waitFor();
+  await stateOf(page, "OPENAI_API_KEY", "limited");
+  const ms = Date.now() - answered;
+  console.log(`shown ${ms} ms after the answer`);
+  assert.ok(ms < 1000 * slack, `shown after ${ms} ms`);
+}
+
+export async function drills_for_real({ origin, open }) {
+  const page = await open();
+  await page.goto(origin);
+  await overall(page, "healthy");
+  for (const [fault, n] of [["429", 2], ["401", 3], ["quota", 2], ["500", 1], ["reset", 1], ["cut", 1]]) {
+    await page.locator("#drill-fault").selectOption(fault);
+    await page.locator("#drill-n").fill(String(n));
+    await page.locator("#drill-run").click();
+    await page.locator("#drill-run:enabled").waitFor();
+    assert.match(await said(page, "drill-result"), /Served by OPENAI_API_KEY/, fault);
+    assert.equal(await page.locator('.trail li[data-tone="bad"]').count(), n, fault);
+    assert.equal(await page.locator('.trail li[data-tone="good"]').count(), 1, fault);
+  }
+  await page.reload();
+  await overall(page, "healthy");
+}
+
+export async function switches_for_real({ origin, open }) {
+  const page = await open(), name = "OPENAI_API_KEY";
+  await page.goto(origin);
+  await stateOf(page, name, "healthy");
+  for (const [press, state] of [["Disable", "off"], ["Enable", "healthy"]]) {
+    await row(page, name).getByRole("button", { name: press }).click();
+    await page.locator("#confirm-yes").click();
+    await stateOf(page, name, state);
+  }
+  assert.equal((await chat(origin)).status, 200);
+  await stateOf(page, name, "limited");
+  await row(page, name).getByRole("button", { name: "Reset" }).click();
+  await page.locator("#confirm-yes").click();
+  await stateOf(page, name, "healthy");
+}
+
+export async function draws_the_history({ origin, open }) {
+  const page = await open();
+  await page.goto(origin);
+  await page.locator("#chart svg").waitFor();
+  assert.equal(await page.locator("#chart g.minute").count(), 60);
+}
+
 /* ---- events --------------------------------------------------------------------------------- */
 
 export async function an_event_shows_at_once(told) {

@@ -7,7 +7,7 @@
  * for, at COST_SHARE of a core. */
 
 const HEALTH_MS = 5000;        // between two looks at health, nothing having happened
-const EARLY_MS = [150, 500];   // after an event: how long others may join it, and the least between two looks
+const EARLY_MS = [100, 300];   // after an event: how long others may join it, and the least between two looks
 const HISTORY_MS = 30000;
 const MANY_KEYS = 500;         // from here on by page
 const COST_SHARE = 0.01;

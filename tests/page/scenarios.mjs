@@ -38,7 +38,7 @@ async function chat(origin) {
 
 /* ---- the real gateway ----------------------------------------------------------------------- */
 
-export async function shows_the_keys({ origin, open }) {
+export async function shows_the_keys({ origin, open, slack }) {
   const page = await open();
   await page.goto(origin);
   await overall(page, "healthy");
@@ -47,7 +47,7 @@ export async function shows_the_keys({ origin, open }) {
   assert.match(await row(page, "OPENAI_API_KEY").locator(".mask").textContent(), /^sk-proj\.\.\..{4}$/);
   const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
   console.log(`first paint after ${Math.round(paint)} ms`);
-  assert.ok(paint < 1000, `first paint after ${paint} ms`);
+  assert.ok(paint < 1000 * slack, `first paint after ${paint} ms`);
 }
 
 export async function a_limit_at_the_upstream_shows({ origin, open }) {
@@ -203,7 +203,7 @@ export async function a_storm_of_events_is_endured(told) {
   await page.locator("#feed li", { hasText: "key 1999" }).waitFor();
   assert.ok((await page.locator("#feed li").count()) <= 100);
   const looks = fake.count("/api/openai/health") - before, seconds = (Date.now() - began) / 1000;
-  assert.ok(looks <= 2 + 2 * seconds, `${looks} looks in ${seconds} s`);
+  assert.ok(looks <= 2 + 4 * seconds, `${looks} looks in ${seconds} s`);
 }
 
 /* ---- actions -------------------------------------------------------------------------------- */
@@ -407,8 +407,9 @@ export async function pictures(told) {
     await live(page);
     fake.drill = { success: true, keyName: "OPENAI_API_KEY_FALLBACK_1", durationMs: 412, requestId: "req_9b3d41", attempts: [
       { name: "OPENAI_API_KEY", class: "rate_limit", status: 429, ms: 0 }, { name: "OPENAI_API_KEY_FALLBACK_1", class: "ok", status: 200, ms: 411 }] };
-    EVENTS.forEach(([kind, fields]) => fake.tell(kind, fields));
-    await page.locator("#feed li:nth-child(6)").waitFor();
+    const events = name === "phone" ? EVENTS.slice(-3) : EVENTS;
+    events.forEach(([kind, fields]) => fake.tell(kind, fields));
+    await page.locator(`#feed li:nth-child(${events.length})`).waitFor();
     await page.locator("#drill-run").click();
     await page.locator(".trail li").nth(1).waitFor();
     await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });

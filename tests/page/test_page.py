@@ -14,6 +14,13 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
+def slack():
+    """How much longer a second may be: on a machine with more to do than cores, or under a
+    sanitizer."""
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return max(1, load) * (1 if SANITIZER == "none" else 10)
+
+
 def test_the_page_is_whole_and_guarded(stage):
     _, gateway = stage.up()
     answer = gateway.get("/", headers={"accept": BROWSER})
@@ -29,7 +36,7 @@ def test_the_page_is_whole_and_guarded(stage):
 
 def test_shows_the_keys(stage, browse):
     _, gateway = stage.up(KEYS)
-    browse("shows_the_keys", gateway)
+    browse("shows_the_keys", gateway, slack=slack())
 
 
 def test_a_limit_at_the_upstream_shows(stage, browse):
@@ -50,7 +57,7 @@ def test_a_limit_shows_within_a_second(stage, browse):
     needs("/api/openai/events")
     mock, gateway = stage.up(KEYS)
     mock.fault("error:429_requests", key="a", path="/v1/chat/completions")
-    browse("a_limit_shows_within_a_second", gateway, slack=1 if SANITIZER == "none" else 10)
+    browse("a_limit_shows_within_a_second", gateway, slack=slack())
 
 
 def test_drills_for_real(stage, browse):

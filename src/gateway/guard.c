@@ -86,6 +86,12 @@ enum guard_answer guard_check_admin(const struct settings *settings,
                : GUARD_ADMIN;
 }
 
+enum guard_answer guard_check_page(const struct settings *settings,
+                                   const struct request_facts *facts)
+{
+    return settings->client_token_count ? GUARD_PASS : guard_check(settings, facts);
+}
+
 enum guard_answer guard_check(const struct settings *settings, const struct request_facts *facts)
 {
     struct slice listen_host = slice_str(settings->listen.host);

@@ -23,6 +23,10 @@ enum guard_answer guard_check(const struct settings *settings, const struct requ
 enum guard_answer guard_check_admin(const struct settings *settings,
                                     const struct request_facts *facts);
 
+/* The same for a page that holds nothing: with client tokens anybody, else as for every request. */
+enum guard_answer guard_check_page(const struct settings *settings,
+                                   const struct request_facts *facts);
+
 /* Whether "host[:port]" names this machine's loopback, or the address `listen_host`. */
 bool guard_host_is_local(struct slice host, struct slice listen_host);
 

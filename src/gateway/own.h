@@ -27,6 +27,7 @@ extern "C" {
 
 enum own_access {
     OWN_OPEN,   /* whoever reaches the port: what a load balancer asks for */
+    OWN_PAGE,   /* the same, but no page of another site: what holds no secret, for browsers */
     OWN_CLIENT, /* who may use the keys */
     OWN_ADMIN,  /* who knows SPAREKEY_ADMIN_TOKEN, once client tokens are set */
 };

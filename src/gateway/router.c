@@ -4,6 +4,7 @@
 #include "gateway/guard.h"
 #include "gateway/headers.h"
 #include "gateway/own.h"
+#include "gateway/page.h"
 #include "gateway/respond.h"
 #include "gateway/worker.h"
 
@@ -129,6 +130,19 @@ static void admit(struct worker *worker, struct server_conn *request, const stru
         server_continue(request);
 }
 
+static enum guard_answer check_access(const struct settings *settings,
+                                      const struct request_facts *facts,
+                                      const struct own_route *own)
+{
+    switch (own ? own->access : OWN_CLIENT) {
+    case OWN_OPEN: return GUARD_PASS;
+    case OWN_PAGE: return guard_check_page(settings, facts);
+    case OWN_CLIENT: return guard_check(settings, facts);
+    case OWN_ADMIN: return guard_check_admin(settings, facts);
+    }
+    return GUARD_ADMIN;
+}
+
 /* Everything a head can be refused for; true when it may go on. */
 static bool passes(struct worker *worker, struct server_conn *request, const struct http_head *head,
                    const struct request_facts *facts, const struct own_route *own)
@@ -143,9 +157,7 @@ static bool passes(struct worker *worker, struct server_conn *request, const str
             "exactly one Host field.");
         return false;
     }
-    enum guard_answer answer = own && own->access == OWN_ADMIN
-                                   ? guard_check_admin(worker->settings, facts)
-                                   : guard_check(worker->settings, facts);
+    enum guard_answer answer = check_access(worker->settings, facts, own);
     if (answer != GUARD_PASS) {
         refuse(request, answer);
         return false;
@@ -171,7 +183,7 @@ static void on_head(struct server_conn *request, const struct http_head *head)
     struct worker *worker = worker_of(request);
     struct request_facts facts;
     struct buffer *fields = &worker->scratch_fields, *target = &worker->scratch_target;
-    const struct own_route *own = own_route_of(http_target_path(head->target));
+    const struct own_route *own = page_route(own_route_of(http_target_path(head->target)), head);
 
     if (own && own->access == OWN_OPEN) {
         own_start(worker, request, head, own);

@@ -66,8 +66,13 @@ def run_e2e(context):
 
 
 def run_sdk(context):
-    prepare.node_modules()
+    prepare.node_modules("sdk")
     return _run_pytest(context, "sdk")
+
+
+def run_page(context):
+    prepare.node_modules("page")
+    return _run_pytest(context, "page")
 
 
 def _run_pytest(context, directory):
@@ -105,4 +110,5 @@ def _read_junit(report, name, code):
     return tally
 
 
-STAGES = {"lint": run_lint, "unit": run_unit, "e2e": run_e2e, "sdk": run_sdk}
+STAGES = {"lint": run_lint, "unit": run_unit, "e2e": run_e2e, "page": run_page,
+          "sdk": run_sdk}

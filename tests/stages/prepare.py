@@ -80,9 +80,9 @@ def python():
     return home / "bin/python"
 
 
-def node_modules():
-    """tests/sdk/node_modules, exactly as package-lock.json says."""
-    home = TESTS / "sdk"
+def node_modules(directory):
+    """tests/DIRECTORY/node_modules, exactly as package-lock.json says."""
+    home = TESTS / directory
     modules = home / "node_modules"
     stamp = _stamp((home / "package-lock.json").read_text(), run(["node", "--version"]))
     if not _fresh(modules, stamp):

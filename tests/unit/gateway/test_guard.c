@@ -243,6 +243,20 @@ static void a_cross_site_fetch_is_refused(void **state)
     }
 }
 
+/* The status page holds nothing: tokens are for what it asks for. Without tokens it is as guarded as
+ * all the rest. */
+static void the_page_needs_no_token(void **state)
+{
+    struct tokens *t = *state;
+    struct request_facts foreign = {.host = SLICE("evil.com"), .has_host = true};
+    struct request_facts local = {.host = SLICE("localhost:7539"), .has_host = true};
+    struct settings open = {.listen = {.host = loopback, .port = 7539}};
+
+    assert_int_equal(guard_check_page(&t->settings, &foreign), GUARD_PASS);
+    assert_int_equal(guard_check_page(&open, &local), GUARD_PASS);
+    assert_int_equal(guard_check_page(&open, &foreign), GUARD_HOST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +265,7 @@ int main(void)
         cmocka_unit_test(without_tokens_host_and_origin_decide),
         cmocka_unit_test(a_cross_site_fetch_is_refused),
         cmocka_unit_test_setup_teardown(with_tokens_only_they_decide, make_tokens, drop_tokens),
+        cmocka_unit_test_setup_teardown(the_page_needs_no_token, make_tokens, drop_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,6 +141,7 @@ static const char *remedy_for(enum failure failure)
     case FAILURE_NONE:
     case FAILURE_CALLER:
     case FAILURE_POLICY:
+    case FAILURE_DISABLED:
     case FAILURE_FORBIDDEN:
     case FAILURE_UNVERIFIED:
     case FAILURE_MODEL:

@@ -3,17 +3,18 @@
 #include <stdlib.h>
 
 #include "gateway/health.h"
+#include "gateway/tell.h"
 
 struct order_name {
     struct slice verb;
     enum key_order order;
-    const char *done; /* for the log */
+    enum event_kind told;
 };
 
 static const struct order_name orders[] = {
-    {SLICE("reset"), KEY_ORDER_RESET, "reset"},
-    {SLICE("disable"), KEY_ORDER_DISABLE, "disabled"},
-    {SLICE("enable"), KEY_ORDER_ENABLE, "enabled"},
+    {SLICE("reset"), KEY_ORDER_RESET, EVENT_KEY_RESET},
+    {SLICE("disable"), KEY_ORDER_DISABLE, EVENT_KEY_DISABLED},
+    {SLICE("enable"), KEY_ORDER_ENABLE, EVENT_KEY_ENABLED},
 };
 
 /* One order under way. */
@@ -45,12 +46,6 @@ static void carry_out(struct own_request *own)
         e->status = health_key(&e->key, e->now_ns, &e->text);
 }
 
-static void tell_log(const struct own_request *own, const struct errand *e)
-{
-    log_line(own->worker->shared->log, LOG_SEVERITY_WARN, "key_ordered",
-             "key %s (%s) was %s by an operator", e->key.mask, e->key.name, e->order->done);
-}
-
 static void reply(struct own_request *own)
 {
     struct errand *e = own->state;
@@ -66,7 +61,7 @@ static void reply(struct own_request *own)
                         "More than one key is shown by this mask; use its name.");
         break;
     case KEY_MATCH_ONE:
-        tell_log(own, e);
+        tell_key(own->worker->shared, e->order->told, e->key.mask, e->key.name);
         if (e->status == STATUS_OK)
             own_reply_json(own, 200, buffer_slice(&e->text));
         else

@@ -48,7 +48,7 @@ static bool is_outage(enum failure failure)
 
 static void count(struct exchange *x, const char *what)
 {
-    __atomic_add_fetch(&x->worker->last_resorts, 1, __ATOMIC_RELAXED);
+    metric_add(&x->worker->metrics.last_resorts);
     log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "last_resort",
              "every key is out: %s answers (SPAREKEY_LAST_RESORT)", what);
 }

@@ -117,6 +117,7 @@ static void put_attempts(struct scraping *s)
         sample1(s, (double)s->sum.attempts[failure], failure_name(failure));
     plain(s, METRIC_FAILOVERS, (double)s->sum.failovers);
     plain(s, METRIC_RESCUED, (double)s->sum.rescued);
+    plain(s, METRIC_LAST_RESORT, (double)s->sum.last_resorts);
     metrics_family(s->page, METRIC_GIVEN_UP);
     for (enum failure failure = 0; failure < FAILURE_COUNT; failure++)
         sample1(s, (double)s->sum.given_up[failure],

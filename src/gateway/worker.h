@@ -32,7 +32,7 @@ struct shared {
     struct keyring *keyring;
     struct log *log;
     struct events *events;
-    struct tracer *tracer; /* NULL: no traces are made */
+    struct tracer *tracer;     /* NULL: no traces are made */
     struct recorder *recorder; /* of the history; NULL = off */
     char via[32];              /* our name in Via: "sparekey-1a2b3c4d" */
     /* Only through __atomic builtins: */
@@ -61,12 +61,10 @@ struct worker {
     struct list free_exchanges, free_workspaces;
     unsigned free_exchange_count, free_workspace_count;
     struct buffer scratch_fields, scratch_target; /* the router's, empty between requests */
-    uint64_t
-        last_resorts; /* answers of the last resort; read by others through __atomic builtins */
     struct wheel_timer drain_timer;
     struct metrics metrics; /* of this thread */
-    struct prober *prober; /* of the one worker that probes, else NULL */
-    struct alerts *alerts; /* of the one worker that sends them, else NULL */
+    struct prober *prober;  /* of the one worker that probes, else NULL */
+    struct alerts *alerts;  /* of the one worker that sends them, else NULL */
     struct list event_streams;
     struct event_listener event_listener; /* subscribed while there are streams, or alerts */
 

@@ -35,7 +35,6 @@ enum log_tag { TAG_AUTO, TAG_KEYS, TAG_SUCCESS, TAG_FALLBACK, TAG_FAILURE };
     X("key_added", LOG_KEYS, TAG_KEYS)                                                             \
     X("key_disabled", LOG_KEYS, TAG_KEYS)                                                          \
     X("key_enabled", LOG_KEYS, TAG_KEYS)                                                           \
-    X("key_ordered", LOG_KEYS, TAG_KEYS)                                                           \
     X("key_removed", LOG_KEYS, TAG_KEYS)                                                           \
     X("key_reset", LOG_KEYS, TAG_KEYS)                                                             \
     X("last_resort", LOG_REQUESTS, TAG_FALLBACK)                                                   \

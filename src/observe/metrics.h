@@ -60,6 +60,8 @@ extern "C" {
       "Times a request moved on to another key.")                                                  \
     X(RESCUED, "sparekey_rescued_requests_total", COUNTER, "",                                     \
       "Requests served although an attempt had failed.")                                           \
+    X(LAST_RESORT, "sparekey_last_resort_answers_total", COUNTER, "",                              \
+      "Requests answered by the last resort (SPAREKEY_LAST_RESORT).")                              \
     X(GIVEN_UP, "sparekey_given_up_requests_total", COUNTER, "reason",                             \
       "Requests answered with an error of the gateway's own, by what stood in the way.")           \
     X(CUT, "sparekey_cut_answers_total", COUNTER, "",                                              \
@@ -136,7 +138,7 @@ struct metrics {
     uint64_t requests[METRICS_FAMILIES][METRIC_CLASSES];
     uint64_t attempts[METRICS_FAILURES];
     uint64_t given_up[METRICS_FAILURES];
-    uint64_t failovers, rescued, cut;
+    uint64_t failovers, rescued, last_resorts, cut;
     struct histogram first_byte, overhead, wait;
 };
 

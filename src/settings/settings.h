@@ -103,16 +103,16 @@ struct settings {
     struct log_levels log_levels;   /* SPAREKEY_LOG_LEVEL */
     struct secret *alert_webhook;   /* SPAREKEY_ALERT_WEBHOOK or NULL: the whole URL */
     struct service_url alert_host;  /* its scheme, host and port; `text` is for display */
-    char *state_file;         /* SPAREKEY_STATE_FILE; NULL = none */
-    uint32_t history_days;    /* SPAREKEY_HISTORY_DAYS, 0 = no history */
+    char *state_file;               /* SPAREKEY_STATE_FILE; NULL = none */
+    uint32_t history_days;          /* SPAREKEY_HISTORY_DAYS, 0 = no history */
     char *text_model, *image_model; /* SPAREKEY_TEXT_MODEL, SPAREKEY_IMAGE_MODEL */
 
     char *last_resort;      /* SPAREKEY_LAST_RESORT as named, or NULL; of these two … */
     char *last_resort_text; /* … what its file says; NULL when it is none */
     struct service_url last_resort_url; /* … the server; host NULL when it is none */
-    struct service_url otlp_endpoint; /* OTEL_EXPORTER_OTLP_ENDPOINT; text NULL = no traces */
-    struct secret *otlp_headers;      /* OTEL_EXPORTER_OTLP_HEADERS; NULL = none */
-    char *service_name;               /* OTEL_SERVICE_NAME */
+    struct service_url otlp_endpoint;   /* OTEL_EXPORTER_OTLP_ENDPOINT; text NULL = no traces */
+    struct secret *otlp_headers;        /* OTEL_EXPORTER_OTLP_HEADERS; NULL = none */
+    char *service_name;                 /* OTEL_SERVICE_NAME */
 
     /* The files as named; NULL when not. What they hold is in the fields above. */
     char *keys_file, *client_tokens_file, *config_file, *env_file;

@@ -49,7 +49,8 @@ enum history_group history_group_of(enum failure failure)
     case FAILURE_REGION:
     case FAILURE_UNVERIFIED:
     case FAILURE_MODEL:
-    case FAILURE_TIER: return HISTORY_KEY;
+    case FAILURE_TIER:
+    case FAILURE_DISABLED: return HISTORY_KEY;
     case FAILURE_OVERLOADED:
     case FAILURE_SERVER:
     case FAILURE_GARBAGE: return HISTORY_SERVICE;

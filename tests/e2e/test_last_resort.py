@@ -32,6 +32,7 @@ def test_a_file_answers_chat_when_every_key_is_out(stage, canned):
     assert answer.headers["x-sparekey-trail"] == "revoked,revoked"
     assert "x-sparekey-key" not in answer.headers
     assert answer.json()["model"] == MODEL
+    assert "\nsparekey_last_resort_answers_total 1\n" in gateway.request("GET", "/metrics").text
 
 
 def test_the_official_sdk_understands_every_shape(stage, canned):

@@ -45,36 +45,24 @@ def test_a_limit_at_the_upstream_shows(stage, browse):
     browse("a_limit_at_the_upstream_shows", gateway)
 
 
-def needs(path):
-    """For the time in which the parts of the gateway arrive one by one. The table of routes decides,
-    so that a route which is there and fails is never passed over."""
-    sources = "".join(file.read_text() for file in (ROOT / "src/gateway").glob("*route*"))
-    if f'"{path}"' not in sources:
-        pytest.skip(f"no {path} in this build")
-
-
 def test_a_limit_shows_within_a_second(stage, browse):
-    needs("/api/openai/events")
     mock, gateway = stage.up(KEYS)
     mock.fault("error:429_requests", key="a", path="/v1/chat/completions")
     browse("a_limit_shows_within_a_second", gateway, slack=slack())
 
 
 def test_drills_for_real(stage, browse):
-    needs("/api/openai/test-fallback")
     _, gateway = stage.up(KEYS)
     browse("drills_for_real", gateway)
 
 
 def test_switches_for_real(stage, browse):
-    needs("/api/openai/keys/")
     mock, gateway = stage.up(KEYS)
     mock.fault("error:429_requests", key="a", path="/v1/chat/completions")
     browse("switches_for_real", gateway)
 
 
 def test_draws_the_history(stage, browse):
-    needs("/api/openai/history")
     _, gateway = stage.up(KEYS)
     browse("draws_the_history", gateway)
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 
 import httpx
 import pytest
@@ -81,13 +82,15 @@ def test_all_out_and_back_again(stage, listen):
 
 
 def test_a_service_that_is_away_is_named(stage, listen):
-    mock, gateway = stage.up()
-    events = listen(gateway)
-    mock.listener(open=False, drop=True)
-    assert gateway.chat().status_code == 502
-    opened = events.wait("circuit_opened", scope="service")
-    assert opened["account"] == mock.url and "keyId" not in opened
-    events.wait("all_down")
+    with socket.socket() as away: # bound and not listening: refused, and nobody else's
+        away.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{away.getsockname()[1]}/v1"
+        gateway = stage.gateway(url, ["a", "b"])
+        events = listen(gateway)
+        assert gateway.chat().status_code == 502
+        opened = events.wait("circuit_opened", scope="service")
+        assert opened["account"] == url and "keyId" not in opened
+        events.wait("all_down")
 
 
 def test_an_answer_cut_in_the_middle_is_told(stage, listen):

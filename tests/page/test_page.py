@@ -8,7 +8,6 @@ import pytest
 from support.mock import secret
 from support.process import SANITIZER
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEYS = ("a", "b", "c", "d")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -20,6 +20,32 @@ size_t slice_copy(struct slice s, char *out, size_t size)
     return len;
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+size_t slice_unescape(struct slice s, bool form, char *out, size_t size)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < s.len && len + 1 < size; i++) {
+        int high = i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
+        if (s.ptr[i] == '%' && low >= 0) {
+            out[len++] = (char)(high << 4 | low);
+            i += 2;
+        } else {
+            out[len++] = form && s.ptr[i] == '+' ? ' ' : s.ptr[i];
+        }
+    }
+    out[len] = '\0';
+    return len;
+}
+
 bool slice_next_item(struct slice *rest, char separator, struct slice *ret_item)
 {
     if (rest->len == 0)

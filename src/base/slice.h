@@ -106,6 +106,11 @@ bool slice_contains_nocase(struct slice s, struct slice needle);
 /* Copies into `out` of `size` bytes, cut to fit and always zero-terminated; returns the length. */
 size_t slice_copy(struct slice s, char *out, size_t size);
 
+/* Percent-decodes a piece of a URL (RFC 3986, section 2.1) into `out`, cut to fit and zero-terminated;
+ * returns the length. What is no escape stands for itself; with `form`, as forms write it, '+' is a
+ * space. */
+size_t slice_unescape(struct slice s, bool form, char *out, size_t size);
+
 /* Takes the next item of a list separated by `separator` out of `*rest`, trimmed.
  * Returns false when the list is used up. */
 bool slice_next_item(struct slice *rest, char separator, struct slice *ret_item);

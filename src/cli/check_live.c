@@ -33,8 +33,7 @@ static const char *remedy_of(enum status status)
     switch (status) {
     case STATUS_DNS: return "check the host name of the base URL, and this machine's DNS";
     case STATUS_CONNECT:
-        return "check the address and the firewall; behind a proxy, name a forwarding address in "
-               "SPAREKEY_UPSTREAM_URL";
+        return "check the address and the firewall; behind a proxy, name it in HTTPS_PROXY";
     case STATUS_TLS:
         return "where the certificate is of your own authority, name it in SPAREKEY_CA_FILE; "
                "otherwise somebody stands in between";
@@ -262,7 +261,7 @@ static enum status look(struct live *l, struct buffer *reason)
 {
     for (size_t i = 0; i < l->count; i++)
         ask_about(l->settings, &l->settings->keys[i], &l->fetches[i]);
-    enum status status = fetch_run(l->fetches, l->count, l->settings->ca_file, -1, reason);
+    enum status status = fetch_run(l->fetches, l->count, l->settings, -1, reason);
     if (status != STATUS_OK)
         return status;
     check_services(l);

@@ -66,11 +66,10 @@ static void check_state_file(const char *path, struct findings *f)
 
 /* ---- the network as set up here ---------------------------------------------------------- */
 
-/* The variable that is set, in either case; NULL: none. */
+/* The variable that is set, in either case, and that the gateway does not use; NULL: none. */
 static const char *find_proxy(char **environment)
 {
-    static const char *const names[] = {
-        "https_proxy=", "HTTPS_PROXY=", "http_proxy=", "HTTP_PROXY=", "all_proxy=", "ALL_PROXY="};
+    static const char *const names[] = {"http_proxy=", "HTTP_PROXY=", "all_proxy=", "ALL_PROXY="};
 
     for (; environment && *environment; environment++) {
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -82,18 +81,19 @@ static const char *find_proxy(char **environment)
     return NULL;
 }
 
-static void check_proxy(char **environment, struct findings *f)
+static void check_proxy(const struct settings *s, char **environment, struct findings *f)
 {
-    const char *found = find_proxy(environment);
+    const char *found = s->proxy ? NULL : find_proxy(environment);
     char name[32];
 
     if (!found)
         return;
     (void)slice_copy(slice_of(found, strlen(found) - 1), name, sizeof name);
-    findings_add(f, SEVERITY_NOTE, "proxy_unused", name,
-                 "nothing, where the service is reached directly (--live tells); else name a "
-                 "forwarding address in SPAREKEY_UPSTREAM_URL",
-                 "the gateway connects directly, without this proxy");
+    findings_add(
+        f, SEVERITY_NOTE, "proxy_unused", name,
+        "nothing, where the service is reached directly (--live tells); else name the proxy "
+        "in HTTPS_PROXY",
+        "the gateway connects directly: of these variables it reads HTTPS_PROXY alone");
 }
 
 static bool is_loopback(const char *host)
@@ -127,7 +127,7 @@ void check_place(const struct settings *s, char **environment, struct findings *
     check_files(s, f);
     check_state_file(s->state_file, f);
     check_address(s, f);
-    check_proxy(environment, f);
+    check_proxy(s, environment, f);
     check_plain(&s->upstream, f);
     for (size_t i = 0; i < s->key_count; i++) { /* neighbours mostly share theirs */
         const struct service_url *url = s->keys[i].traits->service;

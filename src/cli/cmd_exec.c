@@ -22,6 +22,7 @@
 enum {
     TOKEN_BYTES = 24,
     ADDED_VARIABLES = 4,
+    PROXIES_MAX = 4,           /* HTTPS_PROXY in either case, and doubles */
     EXIT_NOT_EXECUTABLE = 126, /* as env(1) and the shells have it */
     EXIT_NOT_FOUND = 127,
     EXIT_SIGNAL_BASE = 128,
@@ -33,6 +34,7 @@ struct exec {
     char gateway_token[sizeof "SPAREKEY_CLIENT_TOKENS=sk-sparekey-" + 2 * TOKEN_BYTES];
     char base_url[160], listen[32];
     char *no_proxy;
+    char *proxies[PROXIES_MAX]; /* copies for the gateway, which wipes what it has read */
     char **own_environment, **child_environment;
     int signals;
     sigset_t signals_before;
@@ -96,12 +98,27 @@ static int make_token(struct exec *e)
     return EXIT_OK;
 }
 
+/* The command may need the proxy for its own connections. */
+static int copy_proxies(struct exec *e)
+{
+    size_t copied = 0;
+
+    for (char **v = e->own_environment; *v && copied < PROXIES_MAX; v++) {
+        if (strncasecmp(*v, "HTTPS_PROXY=", strlen("HTTPS_PROXY=")) != 0)
+            continue;
+        e->proxies[copied] = *v = strdup(*v);
+        if (!e->proxies[copied++])
+            return EXIT_FAILED;
+    }
+    return EXIT_OK;
+}
+
 static int prepare_gateway_environment(struct exec *e)
 {
     size_t count;
 
     e->own_environment = filtered(hidden_from_gateway, &count);
-    if (!e->own_environment || make_token(e) != EXIT_OK)
+    if (!e->own_environment || copy_proxies(e) != EXIT_OK || make_token(e) != EXIT_OK)
         return EXIT_FAILED;
     e->own_environment[count++] = e->gateway_token;
     (void)snprintf(e->listen, sizeof e->listen, "SPAREKEY_LISTEN=127.0.0.1:0");
@@ -227,6 +244,8 @@ static void clear(struct exec *e)
     free(e->own_environment);
     free(e->child_environment);
     free(e->no_proxy);
+    for (size_t i = 0; i < PROXIES_MAX; i++)
+        free(e->proxies[i]);
     if (e->signals >= 0)
         close(e->signals);
     explicit_bzero(e->token, sizeof e->token);

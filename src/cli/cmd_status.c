@@ -87,7 +87,7 @@ int cmd_status(char **arguments)
     int code = gateway_client_open(&client, arguments, request.url);
     if (code == EXIT_OK) {
         gateway_client_ask(&client, "/api/openai/health", &fetch);
-        fetch.status = fetch_run(&fetch, 1, client.settings->ca_file, -1, &reason) == STATUS_OK
+        fetch.status = fetch_run(&fetch, 1, client.settings, -1, &reason) == STATUS_OK
                            ? fetch.status
                            : STATUS_IO;
         code = EXIT_UNREACHABLE;

@@ -74,8 +74,7 @@ static bool ask(struct top *t)
     (void)snprintf(target, sizeof target, "/api/openai/history?minutes=%d", TOP_FAILOVER_MINUTES);
     gateway_client_ask(&t->client, "/api/openai/health", &fetches[0]);
     gateway_client_ask(&t->client, target, &fetches[1]);
-    enum status status =
-        fetch_run(fetches, 2, t->client.settings->ca_file, t->screen.watch, &reason);
+    enum status status = fetch_run(fetches, 2, t->client.settings, t->screen.watch, &reason);
     bool done = status != STATUS_OK || fetches[0].status != STATUS_CANCELLED;
     if (status != STATUS_OK)
         (void)snprintf(t->trouble, sizeof t->trouble, "%.*s", (int)reason.len,

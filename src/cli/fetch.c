@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "gateway/credential.h"
 #include "gateway/echo.h"
+#include "gateway/way_out.h"
 #include "net/tls.h"
 
 struct fetcher {
@@ -19,6 +20,8 @@ struct fetcher {
     uv_timer_t start; /* fires once: calls begin on the loop */
     uv_poll_t interrupt;
     bool watches, stopping;
+    const struct settings *settings;
+    struct proxy *proxy;
 };
 
 static struct fetch *of_call(struct upstream_call *call)
@@ -122,6 +125,7 @@ static struct upstream *upstream_of(struct fetcher *f, const struct service_url 
         free(u);
         return NULL;
     }
+    u->proxy = way_out_for(f->proxy, f->settings, url);
     f->services[f->service_count] = url;
     f->upstreams[f->service_count++] = u;
     return u;
@@ -222,8 +226,8 @@ static void run_loop(struct fetcher *f, int interrupt_fd)
     }
 }
 
-enum status fetch_run(struct fetch *items, size_t count, const char *ca_file, int interrupt_fd,
-                      struct buffer *reason)
+enum status fetch_run(struct fetch *items, size_t count, const struct settings *settings,
+                      int interrupt_fd, struct buffer *reason)
 {
     struct fetcher *f = calloc(1, sizeof *f);
     enum status status = f ? net_loop_init(&f->loop) : STATUS_NO_MEMORY;
@@ -236,12 +240,15 @@ enum status fetch_run(struct fetch *items, size_t count, const char *ca_file, in
     }
     f->items = items;
     f->count = count;
-    if (needs_tls(items, count))
-        status = tls_client_context_new(ca_file, reason, &f->tls);
+    f->settings = settings;
+    status = way_out_proxy(settings, &f->proxy);
+    if (status == STATUS_OK && needs_tls(items, count))
+        status = tls_client_context_new(settings->ca_file, reason, &f->tls);
     if (status == STATUS_OK)
         run_loop(f, interrupt_fd);
     net_loop_fini(&f->loop);
     tls_context_free(f->tls);
+    proxy_unref(f->proxy);
     free(f);
     return status;
 }

@@ -49,12 +49,12 @@ struct fetch {
     struct buffer head;
 };
 
-/* Runs them all; `ca_file` may be NULL. `interrupt_fd` (or -1): when it becomes readable, what is
+/* Runs them all, with the trust and the proxy of `settings`. `interrupt_fd` (or -1): when it becomes readable, what is
  * under way ends with STATUS_CANCELLED. Failures are told in the items; STATUS_IO, STATUS_NO_MEMORY:
  * nothing could be begun, with the reason in `reason`. */
 NODISCARD
-enum status fetch_run(struct fetch *items, size_t count, const char *ca_file, int interrupt_fd,
-                      struct buffer *reason);
+enum status fetch_run(struct fetch *items, size_t count, const struct settings *settings,
+                      int interrupt_fd, struct buffer *reason);
 
 #ifdef __cplusplus
 }

@@ -289,6 +289,7 @@ static struct receiver *receiver_new(struct alerts *alerts, const struct setting
                  "no alerts: cannot prepare the connection to %s", host->host);
         return NULL;
     }
+    receiver->upstream.proxy = way_out_for(w->proxy, settings, host);
     receiver->tls = host->tls;
     list_init(&receiver->node);
     return receiver;
@@ -324,6 +325,9 @@ void alerts_configure(struct alerts *alerts)
         retire(alerts);
     if (alerts->receiver && alerts->receiver->tls)
         upstream_trust(&alerts->receiver->upstream, worker_tls(alerts->worker));
+    if (alerts->receiver)
+        upstream_reroute(&alerts->receiver->upstream,
+                         way_out_for(alerts->worker->proxy, settings, &settings->alert_host));
     if (!alerts->receiver && wanted) {
         if (!had) /* what happened before anybody wanted to know is no alert */
             alerts->place =

@@ -100,7 +100,7 @@ void keys_route_answer(struct own_request *own)
         return;
     }
     e->order = order;
-    own_decode(id, e->id, sizeof e->id);
+    (void)slice_unescape(id, true, e->id, sizeof e->id);
     e->now_ns = net_now_ns(&own->worker->loop);
     own->state = e;
     own_background(own, carry_out, reply);

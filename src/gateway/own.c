@@ -24,32 +24,6 @@ const struct own_route *own_route_of(struct slice path)
 
 /* ---- parameters -------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/* As forms write it: "%41" and '+'. What is no escape stands for itself. */
-void own_decode(struct slice text, char *out, size_t size)
-{
-    size_t len = 0;
-
-    for (size_t i = 0; i < text.len && len + 1 < size; i++) {
-        int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(text.ptr[i + 2]) : -1;
-        if (text.ptr[i] == '%' && low >= 0) {
-            out[len++] = (char)(high << 4 | low);
-            i += 2;
-        } else {
-            out[len++] = text.ptr[i] == '+' ? ' ' : text.ptr[i];
-        }
-    }
-    out[len] = '\0';
-}
-
 bool own_parameter(const struct own_request *own, const char *name, char *out, size_t size)
 {
     struct slice rest = own->query, pair;
@@ -58,7 +32,7 @@ bool own_parameter(const struct own_request *own, const char *name, char *out, s
         struct slice value = pair, key;
         if (!slice_next_item(&value, '=', &key) || !slice_eq(key, slice_str(name)))
             continue;
-        own_decode(value, out, size);
+        (void)slice_unescape(value, true, out, size);
         return true;
     }
     return false;

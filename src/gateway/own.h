@@ -77,9 +77,6 @@ void own_start(struct worker *worker, struct server_conn *request, const struct 
 /* One parameter of the query, percent-decoded into `out`, cut to fit; false when it is not there. */
 bool own_parameter(const struct own_request *own, const char *name, char *out, size_t size);
 
-/* Percent-decodes a piece of a path or query, cut to fit and zero-terminated. */
-void own_decode(struct slice text, char *out, size_t size);
-
 /* Whole answers. `own` is gone afterwards. */
 void own_reply(struct own_request *own, int status, struct slice fields, struct slice body);
 void own_reply_json(struct own_request *own, int status, struct slice body);

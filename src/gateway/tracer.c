@@ -8,6 +8,7 @@
 
 #include "base/rng.h"
 #include "base/text.h"
+#include "gateway/way_out.h"
 #include "net/tls.h"
 #include "net/upstream.h"
 
@@ -33,6 +34,7 @@ struct tracer {
     uv_async_t async;
     struct wheel_timer timer; /* the next look at the ring; once stopping, the end of patience */
     struct tls_context *tls;
+    struct proxy *proxy;
     struct upstream upstream;
     struct upstream_call call;
     struct buffer body, length;
@@ -456,6 +458,7 @@ void tracer_count(const struct tracer *r, struct tracer_counts *ret)
 static void free_memory(struct tracer *r)
 {
     tls_context_free(r->tls);
+    proxy_unref(r->proxy);
     buffer_wipe(&r->head);
     buffer_clear(&r->body);
     buffer_clear(&r->length);
@@ -537,7 +540,11 @@ enum status tracer_start(const struct settings *settings, struct log *log, struc
     if (status == STATUS_OK && settings->otlp_endpoint.tls)
         status = make_tls(r, settings);
     if (status == STATUS_OK)
+        status = way_out_proxy(settings, &r->proxy);
+    if (status == STATUS_OK)
         status = open_loop(r, &settings->otlp_endpoint);
+    if (status == STATUS_OK)
+        r->upstream.proxy = way_out_for(r->proxy, settings, &settings->otlp_endpoint);
     if (status == STATUS_OK)
         status = start_thread(r);
     if (status == STATUS_OK)

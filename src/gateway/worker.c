@@ -57,6 +57,7 @@ struct upstream *worker_upstream(struct worker *w, uint32_t service)
         free(u);
         return NULL;
     }
+    u->proxy = way_out_for(w->proxy, w->settings, url);
     __atomic_store_n(&w->upstreams[service], u, __ATOMIC_RELEASE); /* scrape.c looks at it */
     return u;
 }
@@ -110,6 +111,27 @@ static void renew_tls(struct worker *w)
     tls_context_free(before);
 }
 
+/* Without memory the old way stays. */
+static void renew_proxy(struct worker *w)
+{
+    struct proxy *before = w->proxy, *next;
+
+    if (way_out_proxy(w->settings, &next) != STATUS_OK) {
+        log_line(w->shared->log, LOG_SEVERITY_ERROR, "proxy_unchanged",
+                 "HTTPS_PROXY: out of memory; the reload did not change the proxy");
+        return;
+    }
+    if (!before && !next)
+        return;
+    w->proxy = next;
+    for (uint32_t i = 0; i < KEYRING_SERVICES_MAX; i++) {
+        if (w->upstreams[i])
+            upstream_reroute(w->upstreams[i], way_out_for(next, w->settings,
+                                                          keyring_service(w->shared->keyring, i)));
+    }
+    proxy_unref(before);
+}
+
 static void swap_settings(struct worker *w, struct settings *settings)
 {
     struct upstream_timeouts timeouts = timeouts_from(settings);
@@ -119,6 +141,7 @@ static void swap_settings(struct worker *w, struct settings *settings)
     w->settings = settings;
     if (w->tls && reads_file)
         renew_tls(w);
+    renew_proxy(w);
     w->server.limits = limits_from(settings);
     alerts_configure(w->alerts);
     for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
@@ -308,7 +331,9 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
     server_init(&w->server, &w->loop, &router_ops, &limits, NULL, w);
     w->server.drained_down = all_drained;
     w->server.all_conns = &shared->connections;
-    status = server_listen(&w->server, settings->listen.host, port);
+    status = way_out_proxy(settings, &w->proxy);
+    if (status == STATUS_OK)
+        status = server_listen(&w->server, settings->listen.host, port);
     if (status != STATUS_OK)
         worker_fini(w);
     return status;
@@ -349,6 +374,7 @@ void worker_fini(struct worker *w)
     buffer_clear(&w->scratch_fields);
     buffer_clear(&w->scratch_target);
     tls_context_free(w->tls);
+    proxy_unref(w->proxy);
     net_loop_fini(&w->loop);
     settings_unref(w->new_settings);
     settings_unref(w->settings);

@@ -469,6 +469,8 @@ const char *conn_error_text(const struct conn *conn)
 {
     if (conn->tls && *tls_session_reason(conn->tls))
         return tls_session_reason(conn->tls);
+    if (conn->reason)
+        return conn->reason;
     return conn->error ? uv_strerror(conn->error) : "";
 }
 

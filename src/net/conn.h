@@ -66,6 +66,7 @@ struct conn {
     uint64_t enqueued;          /* bytes that ever were in them, private */
     struct list deferred;       /* in loop->deferred while something waits to be told, private */
     int error;                  /* libuv's code of what went wrong, 0 unknown */
+    const char *reason;         /* in words, of static storage, where no code says it; or NULL */
     enum status pending;        /* why writing is over, while `broken`; private */
     enum status opened_as;      /* for `opened`, while it waits to be told; private */
     enum conn_state state;

@@ -1,7 +1,7 @@
-/* Three things in a row, under one timeout:
+/* Three things in a row, or four, under one timeout:
  *
- *   conn_dial ─▶ lookup ──addresses──▶ race ──descriptor──▶ conn_take (TLS) ─▶ conn_opened
- *                (shared per name)     (attempts)
+ *   conn_dial ─▶ lookup ──addresses──▶ race ──descriptor──▶ (tunnel) ─▶ conn_take (TLS) ─▶ conn_opened
+ *                (shared per name)     (attempts)           with a proxy
  *
  * A `struct dial` lives from conn_dial to `opened` (or conn_close) and is freed at once. What libuv
  * may still call back about outlives it by itself: a lookup belongs to the loop's cache and serves
@@ -45,8 +45,11 @@ struct dial {
     struct address_list addresses;
     uint8_t next; /* address to try next */
     bool starting;
-    uint16_t port;
-    char host[];
+    struct proxy *proxy;   /* a reference, or NULL */
+    struct tunnel *tunnel; /* being asked for */
+    const char *service;   /* the name for TLS; `host` unless a proxy stands between */
+    uint16_t service_port, port;
+    char host[]; /* where TCP goes; the service's name behind it */
 };
 
 /* One name in the loop's cache: being looked up (`busy`), or known. */
@@ -107,8 +110,10 @@ void dial_cancel(struct dial *dial)
     struct conn *conn = dial->conn;
     stop_race(dial);
     leave_lookup(dial);
+    tunnel_cancel(dial->tunnel);
     net_timer_stop(conn->loop, &dial->timeout);
     tls_context_free(dial->tls);
+    proxy_unref(dial->proxy);
     conn->dial = NULL;
     free(dial);
 }
@@ -148,17 +153,51 @@ static void close_attempt(struct attempt *attempt)
     uv_close((uv_handle_t *)&attempt->poll, on_attempt_closed);
 }
 
-static void won(struct dial *dial, int fd)
+/* The descriptor leads to the service. */
+static void take(struct dial *dial, int fd)
 {
-    stop_race(dial);
-    struct conn *conn = dial->conn;
-    conn->error = 0;
-    enum status status = conn_take(conn, fd, dial->tls, dial->tls ? dial->host : NULL);
+    enum status status = conn_take(dial->conn, fd, dial->tls, dial->tls ? dial->service : NULL);
+
     if (status != STATUS_OK)
         finish(dial, status == STATUS_NO_MEMORY ? STATUS_CONNECT : status);
     else if (!dial->tls)
         finish(dial, STATUS_OK);
     /* else the handshake ends the dial, or `timeout` does */
+}
+
+/* Whatever a proxy did wrong, the service was not reached. */
+static void on_tunnel(void *context, int fd, enum status status, const char *why)
+{
+    struct dial *dial = context;
+
+    dial->tunnel = NULL;
+    if (status == STATUS_OK) {
+        take(dial, fd);
+        return;
+    }
+    dial->conn->reason = why;
+    finish(dial, STATUS_CONNECT);
+}
+
+static void ask_proxy(struct dial *dial, int fd)
+{
+    struct tunnel_ask ask = {dial->proxy, dial->service, dial->service_port, on_tunnel, dial};
+
+    if (tunnel_begin(dial->conn->loop, fd, &ask, &dial->tunnel) == STATUS_OK)
+        return;
+    (void)close(fd);
+    dial->conn->error = UV_ENOMEM;
+    finish(dial, STATUS_CONNECT);
+}
+
+static void won(struct dial *dial, int fd)
+{
+    stop_race(dial);
+    dial->conn->error = 0;
+    if (dial->proxy)
+        ask_proxy(dial, fd);
+    else
+        take(dial, fd);
 }
 
 static void on_poll(uv_poll_t *handle, int poll_status, int events)
@@ -464,21 +503,40 @@ static void begin(struct dial *dial)
     race(dial);
 }
 
-void conn_dial(struct conn *conn, const char *host, uint16_t port, struct tls_context *tls,
-               int64_t timeout_ms)
+/* TCP goes to the proxy if there is one; the service's name is kept behind its. */
+static struct dial *dial_new(struct conn *conn, const struct dial_target *target)
+{
+    const char *host = target->proxy ? proxy_host(target->proxy) : target->host;
+    size_t host_size = strlen(host) + 1, service_size = strlen(target->host) + 1;
+    struct dial *dial = malloc(sizeof *dial + host_size + service_size);
+
+    if (!dial)
+        return NULL;
+    *dial = (struct dial){
+        .conn = conn,
+        .tls = target->tls,
+        .proxy = proxy_ref(target->proxy),
+        .service = dial->host + host_size,
+        .service_port = target->port,
+        .port = target->proxy ? proxy_port(target->proxy) : target->port,
+        .starting = true,
+    };
+    memcpy(dial->host, host, host_size);
+    memcpy(dial->host + host_size, target->host, service_size);
+    if (dial->tls)
+        tls_context_ref(dial->tls);
+    return dial;
+}
+
+void conn_dial(struct conn *conn, const struct dial_target *target, int64_t timeout_ms)
 {
     conn_opening(conn);
-    size_t size = strlen(host) + 1;
-    struct dial *dial = malloc(sizeof *dial + size);
+    struct dial *dial = dial_new(conn, target);
     if (!dial) {
         conn->error = UV_ENOMEM;
         conn_opened_soon(conn, STATUS_CONNECT);
         return;
     }
-    *dial = (struct dial){.conn = conn, .tls = tls, .port = port, .starting = true};
-    memcpy(dial->host, host, size);
-    if (tls)
-        tls_context_ref(tls);
     list_init(&dial->waiting);
     list_init(&dial->attempts);
     wheel_timer_init(&dial->timeout, on_timeout);

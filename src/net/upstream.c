@@ -386,7 +386,8 @@ static enum status dial_for(struct upstream *u, struct upstream_call *call)
     attach(uc, call);
     tally(&u->dialled);
     uc->trust = u->trust;
-    conn_dial(&uc->conn, u->host, u->port, u->tls, u->timeouts.connect_ms);
+    conn_dial(&uc->conn, &(struct dial_target){u->host, u->port, u->tls, u->proxy},
+              u->timeouts.connect_ms);
     return STATUS_OK;
 }
 
@@ -482,6 +483,13 @@ static void close_all_idle(struct upstream *u)
 void upstream_trust(struct upstream *u, struct tls_context *tls)
 {
     u->tls = tls;
+    u->trust++;
+    close_all_idle(u);
+}
+
+void upstream_reroute(struct upstream *u, struct proxy *proxy)
+{
+    u->proxy = proxy;
     u->trust++;
     close_all_idle(u);
 }

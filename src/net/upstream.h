@@ -65,13 +65,15 @@ struct upstream {
     char *host; /* owned */
     uint16_t port;
     struct tls_context *tls; /* borrowed; NULL = plain */
+    struct proxy *proxy;     /* borrowed; NULL = directly, as after upstream_init */
     struct upstream_timeouts timeouts;
     int64_t idle_keep_ms; /* UPSTREAM_IDLE_MS; may be changed after upstream_init */
     struct list idle;     /* newest first */
     struct list busy;
     struct wheel_timer sweep; /* closes connections that idled too long */
     bool stopping;
-    uint32_t trust; /* counts upstream_trust: connections made before are not reused */
+    uint32_t
+        trust; /* counts upstream_trust and upstream_reroute: connections made before are not reused */
     /* Read by other threads, with relaxed loads: */
     uint32_t idle_count, busy_count;
     uint32_t conn_count;                /* all, closing ones too: upstream_fini waits for 0 */
@@ -88,6 +90,10 @@ enum status upstream_init(struct upstream *upstream, struct net_loop *loop, cons
 /* Another TLS context from now on (borrowed). Calls in progress finish under the old one; what was
  * verified by it is not reused. */
 void upstream_trust(struct upstream *upstream, struct tls_context *tls);
+
+/* Another way out from now on (borrowed, NULL = directly). Calls in progress finish on the old one;
+ * idle connections are closed. */
+void upstream_reroute(struct upstream *upstream, struct proxy *proxy);
 
 /* Closes idle connections now; busy ones close when their call ends, and are not reused. */
 void upstream_stop(struct upstream *upstream);

@@ -43,6 +43,7 @@ enum log_tag { TAG_AUTO, TAG_KEYS, TAG_SUCCESS, TAG_FALLBACK, TAG_FAILURE };
     X("log_dropped", LOG_GATEWAY, TAG_AUTO)                                                        \
     X("loop_detected", LOG_REQUESTS, TAG_AUTO)                                                     \
     X("probed", LOG_KEYS, TAG_KEYS)                                                                \
+    X("proxy_unchanged", LOG_NET, TAG_AUTO)                                                        \
     X("ready", LOG_GATEWAY, TAG_KEYS)                                                              \
     X("recovered", LOG_KEYS, TAG_SUCCESS)                                                          \
     X("reload_refused", LOG_GATEWAY, TAG_AUTO)                                                     \

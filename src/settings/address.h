@@ -12,6 +12,7 @@ extern "C" {
 #define URL_EXPECTED "an http:// or https:// URL, as https://api.openai.com/v1"
 #define WEBHOOK_EXPECTED                                                                           \
     "an https:// URL, or an http:// one of this machine, as https://hooks.example.com/services/T0"
+#define PROXY_EXPECTED  "http://[USER:PASSWORD@]HOST:PORT, as http://proxy.example.com:3128"
 #define LISTEN_EXPECTED "ADDRESS:PORT, as 127.0.0.1:7539, [::1]:7539 or localhost:0"
 
 /* Strings go into `arena`. STATUS_INVALID with what is wrong in `*ret_why` (static storage, does

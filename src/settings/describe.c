@@ -78,6 +78,9 @@ static enum status format_secret(enum option_id id, const struct settings *setti
         return settings->alert_webhook
                    ? buffer_printf(out, TEXT_MAX_BYTES, "%s/...", settings->alert_host.text)
                    : STATUS_OK;
+    if (id == OPTION_HTTPS_PROXY)
+        return settings->proxy ? buffer_printf(out, TEXT_MAX_BYTES, "%s", settings->proxy_host.text)
+                               : STATUS_OK;
     size_t count = id == OPTION_CLIENT_TOKENS  ? settings->client_token_count
                    : id == OPTION_ADMIN_TOKEN  ? settings->admin_token != NULL
                    : id == OPTION_OTLP_HEADERS ? settings->otlp_headers != NULL
@@ -159,6 +162,7 @@ static const char *placeholder(const struct option *option)
     case OPTION_TEXT: return "NAME";
     case OPTION_PATH: return "FILE";
     case OPTION_WEBHOOK:
+    case OPTION_PROXY:
     case OPTION_URL: return "URL";
     case OPTION_ADDRESS: return "ADDRESS:PORT";
     case OPTION_KEY:

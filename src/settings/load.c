@@ -180,7 +180,8 @@ static enum status read_environment(struct loading *l)
         const char *equals = strchr(variables[count], '=');
         if (!equals)
             continue;
-        struct slice name = slice_of(variables[count], (size_t)(equals - variables[count]));
+        struct slice variable = slice_of(variables[count], (size_t)(equals - variables[count]));
+        struct slice name = option_name_of_variable(variable);
         struct slice value = slice_str(equals + 1);
         enum status status = value.len ? STATUS_OK : recall(l, name, &value);
         if (status == STATUS_OK)

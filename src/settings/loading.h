@@ -141,6 +141,8 @@ enum status last_resort_collect(struct loading *l);
 
 NODISCARD
 enum status webhook_collect(struct loading *l);
+NODISCARD
+enum status proxy_collect(struct loading *l);
 
 /* A line of a file of secrets, neither blank nor a comment, trimmed. */
 struct secret_line {

@@ -34,6 +34,7 @@ enum {
     FIELD_KEY_SERIES = sizeof(struct key_setting *),
     FIELD_TOKEN = sizeof(struct secret *),
     FIELD_WEBHOOK = sizeof(struct secret *),
+    FIELD_PROXY = sizeof(struct secret *),
     FIELD_TOKENS = sizeof(struct secret **),
 };
 #define X(id, name, type, unit, min, max, standard, choices, flags, field, ...)                    \
@@ -68,6 +69,18 @@ int option_find(struct slice name, bool any_case)
             return id;
     }
     return -1;
+}
+
+struct slice option_name_of_variable(struct slice variable)
+{
+    static const enum option_id lower_too[] = {OPTION_HTTPS_PROXY, OPTION_NO_PROXY};
+
+    for (size_t i = 0; i < sizeof lower_too / sizeof lower_too[0]; i++) {
+        struct slice name = slice_str(option_table[lower_too[i]].name);
+        if (slice_ieq(variable, name))
+            return name;
+    }
+    return variable;
 }
 
 /* The name without the part that the command line leaves out. */

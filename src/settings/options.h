@@ -28,6 +28,7 @@ enum option_type {
     OPTION_KEY_SERIES, /* any number of them, the name ends in a number; read by keys.c */
     OPTION_TOKEN,      /* struct secret *; read by secrets.c */
     OPTION_WEBHOOK,    /* struct secret *, a URL; read by secrets.c */
+    OPTION_PROXY,      /* struct secret *, a URL; read by proxy.c */
     OPTION_TOKENS,     /* a list of secrets; read by secrets.c */
 };
 
@@ -72,6 +73,12 @@ enum {
       RELOADABLE, upstream, GROUP_KEYS, "where requests go")                                       \
     X(CA_FILE, "SPAREKEY_CA_FILE", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, ca_file, GROUP_KEYS,  \
       "certificates trusted besides the system's, in PEM form")                                    \
+    X(HTTPS_PROXY, "HTTPS_PROXY", PROXY, NULL, 0, 0, NULL, NULL, RELOADABLE | SECRET, proxy,       \
+      GROUP_KEYS,                                                                                  \
+      "the proxy (CONNECT) through which https:// services are reached; none = directly")          \
+    X(NO_PROXY, "NO_PROXY", TEXT, NULL, 0, 0, NULL, NULL, RELOADABLE, no_proxy, GROUP_KEYS,        \
+      "hosts reached without it, separated by commas: a name stands for those under it, too; * = " \
+      "all")                                                                                       \
     X(LISTEN, "SPAREKEY_LISTEN", ADDRESS, NULL, 0, 0, "127.0.0.1:7539", NULL, 0, listen,           \
       GROUP_GATEWAY, "where the gateway listens; port 0 = any free one")                           \
     X(WORKERS, "SPAREKEY_WORKERS", COUNT, NULL, 0, 256, "0", NULL, 0, workers, GROUP_GATEWAY,      \
@@ -177,6 +184,10 @@ extern const char *const option_group_titles[OPTION_GROUPS];
 /* The option of this name, by exact name or, with `any_case`, in lower case too; a member of the
  * series of fallback keys gives that series. -1 for none. */
 int option_find(struct slice name, bool any_case);
+
+/* The name in the table of a variable that is also written in lower case: "https_proxy" and
+ * "no_proxy"; other names are returned as they are. */
+struct slice option_name_of_variable(struct slice variable);
 
 /* "--drain-timeout" of SPAREKEY_DRAIN_TIMEOUT; "--fallback-enabled" of OPENAI_FALLBACK_ENABLED. */
 void option_flag(const struct option *option, char out[OPTION_FLAG_MAX]);

@@ -303,5 +303,7 @@ enum status tokens_collect(struct loading *l)
         status = collect_one(l, admin, OPTION_ADMIN_TOKEN, &l->loaded->settings.admin_token);
     if (headers && status == STATUS_OK)
         status = collect_one(l, headers, OPTION_OTLP_HEADERS, &l->loaded->settings.otlp_headers);
-    return status == STATUS_OK ? webhook_collect(l) : status;
+    if (status == STATUS_OK)
+        status = webhook_collect(l);
+    return status == STATUS_OK ? proxy_collect(l) : status;
 }

@@ -34,6 +34,7 @@ static void free_loaded(struct loaded *loaded)
         secret_unref(loaded->environment_secrets[i].secret);
     secret_unref(settings->admin_token);
     secret_unref(settings->alert_webhook);
+    secret_unref(settings->proxy);
     secret_unref(settings->otlp_headers);
     free(settings->client_tokens);
     free(loaded->environment_secrets);
@@ -107,7 +108,7 @@ enum status settings_fixed_changes(const struct settings *running, const struct 
 
 static bool is_secret_variable(const struct loaded *loaded, struct slice name)
 {
-    int id = option_find(name, false);
+    int id = option_find(option_name_of_variable(name), false);
 
     if (id >= 0)
         return (option_table[id].flags & SECRET) != 0;

@@ -75,9 +75,12 @@ struct settings {
     enum strategy strategy;     /* SPAREKEY_STRATEGY */
 
     struct service_url upstream; /* SPAREKEY_UPSTREAM_URL */
-    char *ca_file; /* SPAREKEY_CA_FILE: certificates trusted besides the system's; NULL */
-    struct listen_address listen; /* SPAREKEY_LISTEN */
-    uint32_t workers;             /* SPAREKEY_WORKERS, 0 = one per processor */
+    char *ca_file;        /* SPAREKEY_CA_FILE: certificates trusted besides the system's; NULL */
+    struct secret *proxy; /* HTTPS_PROXY or NULL: the whole URL */
+    struct service_url proxy_host; /* its host and port */
+    char *no_proxy;                /* NO_PROXY */
+    struct listen_address listen;  /* SPAREKEY_LISTEN */
+    uint32_t workers;              /* SPAREKEY_WORKERS, 0 = one per processor */
 
     struct secret **client_tokens; /* SPAREKEY_CLIENT_TOKENS and _FILE */
     size_t client_token_count;
@@ -159,6 +162,15 @@ void settings_drop_keys(struct settings *settings);
 /* What follows the host of SPAREKEY_ALERT_WEBHOOK, with its '/': a secret. "/" when it is nothing;
  * needs `alert_webhook`. */
 struct slice settings_alert_target(const struct settings *settings);
+
+/* Whether connections to the service go through the proxy of HTTPS_PROXY: it is https and NO_PROXY
+ * does not name it. */
+bool settings_proxied(const struct settings *settings, const struct service_url *url);
+
+/* "user:password" of the proxy, percent-decoded and terminated, to be wiped after use; returns its
+ * length, 0 when there is none. */
+#define PROXY_LOGIN_MAX_BYTES 512
+size_t settings_proxy_login(const struct settings *settings, char out[PROXY_LOGIN_MAX_BYTES + 1]);
 
 /* Overwrites the values of key and token variables in an environment block, so that neither
  * /proc/PID/environ nor a core holds them; names stay. With the variables that `settings` (may be

@@ -141,6 +141,7 @@ void value_expected(const struct option *option, char out[EXPECTED_MAX])
     case OPTION_CHOICE: expect_choice(option, out); return;
     case OPTION_LEVELS: (void)snprintf(out, EXPECTED_MAX, LOG_LEVELS_EXPECTED); return;
     case OPTION_WEBHOOK: (void)snprintf(out, EXPECTED_MAX, WEBHOOK_EXPECTED); return;
+    case OPTION_PROXY: (void)snprintf(out, EXPECTED_MAX, PROXY_EXPECTED); return;
     case OPTION_TEXT:
         (void)snprintf(out, EXPECTED_MAX, "a name without control characters");
         return;
@@ -220,6 +221,7 @@ static enum status parse_field(const struct option *option, struct slice text, s
     case OPTION_KEY_SERIES:
     case OPTION_TOKEN:
     case OPTION_WEBHOOK:
+    case OPTION_PROXY:
     case OPTION_TOKENS: break;
     }
     return STATUS_OK; /* secrets are read elsewhere */
@@ -290,6 +292,7 @@ enum status value_format(const struct option *option, const struct settings *set
     case OPTION_KEY_SERIES:
     case OPTION_TOKEN:
     case OPTION_WEBHOOK:
+    case OPTION_PROXY:
     case OPTION_TOKENS: break;
     }
     return STATUS_OK;

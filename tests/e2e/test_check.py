@@ -52,7 +52,7 @@ def test_nothing_to_find(tmp_path):
     ("unwritable_state", "warning", {"SPAREKEY_STATE_FILE": "nowhere/state.db"}),
     ("unreadable_file", "error", {"SPAREKEY_KEYS_FILE": "nowhere"}),
     ("plain_upstream", "warning", {"SPAREKEY_UPSTREAM_URL": "http://openai.example/v1"}),
-    ("proxy_unused", "note", {"HTTPS_PROXY": "http://127.0.0.1:1"}),
+    ("proxy_unused", "note", {"ALL_PROXY": "http://127.0.0.1:1"}),
 ])
 def test_mistakes(tmp_path, code, severity, environment):
     found = check(tmp_path, **{"OPENAI_API_KEY": A, "OPENAI_API_KEY_FALLBACK_1": B, **environment})

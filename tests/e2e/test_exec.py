@@ -56,6 +56,14 @@ def test_the_environment_of_the_command(execute):
     assert not [name for name in shown if name.startswith(("SPAREKEY_", "OPENAI_API_KEY_"))]
 
 
+def test_the_proxy_is_the_commands_too(execute):
+    """The gateway overwrites what it has read of secrets, and leaves the command's copy alone."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        execute.environment[name] = "http://user:password@127.0.0.1:1"
+    out = execute.run("env")[1].decode()
+    assert out.count("=http://user:password@127.0.0.1:1") == 2
+
+
 @pytest.mark.parametrize("kind", [
     pytest.param("RLIMIT_CORE", marks=pytest.mark.skipif(
         SANITIZER != "none", reason="a sanitizer forbids core dumps before main")),

@@ -42,6 +42,7 @@ UNTESTED = {
     "gateway/scrape": "tests/e2e/test_metrics.py, with promtool",
     "gateway/tell": "tests/e2e/test_events.py, test_logs.py",
     "gateway/test_fallback": "tests/e2e/test_drills.py",
+    "gateway/way_out": "tests/e2e/test_proxy.py",
     "gateway/worker": "tests/e2e/test_operation.py: reload, drain; test_prober.py",
     "mock/control": "sockets: tests/unit/mock/test_process.py",
     "mock/exchange": "sockets: tests/unit/mock/test_process.py",

@@ -112,6 +112,26 @@ static void test_str(void **state)
     assert_int_equal(slice_str("abc").len, 3);
 }
 
+static void assert_unescaped(const char *text, bool form, const char *expected)
+{
+    char out[8];
+
+    assert_int_equal(slice_unescape(slice_str(text), form, out, sizeof out), strlen(expected));
+    assert_string_equal(out, expected);
+}
+
+static void test_unescape(void **state)
+{
+    (void)state;
+    assert_unescaped("", false, "");
+    assert_unescaped("a%2fB%2F", false, "a/B/");
+    assert_unescaped("a+b", false, "a+b");
+    assert_unescaped("a+b", true, "a b");
+    assert_unescaped("%4", false, "%4");
+    assert_unescaped("%4g%", false, "%4g%");
+    assert_unescaped("123456789", false, "1234567");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +139,7 @@ int main(void)
         cmocka_unit_test(test_from),     cmocka_unit_test(test_trim),
         cmocka_unit_test(test_contains), cmocka_unit_test(test_copy),
         cmocka_unit_test(test_items),    cmocka_unit_test(test_str),
+        cmocka_unit_test(test_unescape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 static void dial(struct end *end, const char *host, uint16_t port, int64_t timeout_ms)
 {
     end->inside_call = true;
-    conn_dial(&end->conn, host, port, NULL, timeout_ms);
+    conn_dial(&end->conn, &(struct dial_target){host, port, NULL, NULL}, timeout_ms);
     end->inside_call = false;
     assert_int_equal(end->conn.state, CONN_OPENING);
 }

@@ -148,7 +148,7 @@ static struct pair begin(const char *host, struct tls_context *client_tls,
     int listener = listen_on_loopback(8, &port);
     struct pair pair = {end_new(), end_new()};
     pair.client->inside_call = true;
-    conn_dial(&pair.client->conn, host, port, client_tls, TIMEOUT_MS);
+    conn_dial(&pair.client->conn, &(struct dial_target){host, port, client_tls, NULL}, TIMEOUT_MS);
     pair.client->inside_call = false;
     int fd = -1;
     assert_int_equal(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
@@ -402,7 +402,8 @@ static bool visit(int listener, uint16_t port, struct tls_context *client,
                   struct tls_context *server)
 {
     struct pair pair = {end_new(), end_new()};
-    conn_dial(&pair.client->conn, "localhost", port, client, TIMEOUT_MS);
+    conn_dial(&pair.client->conn, &(struct dial_target){"localhost", port, client, NULL},
+              TIMEOUT_MS);
     int fd = -1;
     while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
         (void)uv_run(&net.uv, UV_RUN_NOWAIT);
@@ -514,7 +515,7 @@ static void a_silent_server_times_the_dial_out(void **state)
     uint16_t port = 0;
     int listener = listen_on_loopback(8, &port);
     struct end *end = end_new();
-    conn_dial(&end->conn, "127.0.0.1", port, client, 100);
+    conn_dial(&end->conn, &(struct dial_target){"127.0.0.1", port, client, NULL}, 100);
     RUN_UNTIL(end->opened);
     assert_int_equal(end->opened_as, STATUS_TIMEOUT);
     end_free(end);

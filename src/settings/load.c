@@ -218,6 +218,7 @@ int loading_open(const char *path, uint64_t max_bytes, const char **ret_why)
     *ret_why = fd < 0 ? strerror(errno) : unreadable(fd, max_bytes);
     if (fd >= 0 && *ret_why) {
         (void)close(fd);
+        errno = EINVAL; /* what is there is no file: never the ENOENT of an earlier call */
         return -1;
     }
     return fd;

@@ -101,7 +101,8 @@ const struct entry *loading_find(const struct loading *l, struct slice name);
 char *loading_path(struct loading *l, struct slice path);
 
 /* Opens a file for reading; /dev/null is an empty one. What is no file at all would block the start
- * (a FIFO) or never end (a device). -1 with the reason in words. */
+ * (a FIFO) or never end (a device). -1 with the reason in words, and errno ENOENT only where there is
+ * nothing of this name. */
 int loading_open(const char *path, uint64_t max_bytes, const char **ret_why);
 
 /* Reads a whole file, relative to the sources' directory. One that is not there is an error only

@@ -2,6 +2,11 @@
 
 #include "fixture.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static void the_stronger_source_wins(void **state)
 {
     struct fixture *f = *state;
@@ -64,6 +69,31 @@ static void named_files_replace_the_usual(void **state)
                      STATUS_INVALID);
     assert_errors(f, "no.env: cannot be read: No such file or directory\n"
                      "no.yaml: cannot be read: No such file or directory\n");
+}
+
+/* What stands in the place of a file must not be passed over as if nothing stood there. */
+static void what_is_no_file_is_told(void **state)
+{
+    static const char *const names[] = {".env", ".env.local", "sparekey.yaml"};
+    struct fixture *f = *state;
+    char path[128], expected[128];
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", f->directory, names[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+        errno = ENOENT; /* of an earlier call; it is not about this one */
+        assert_int_equal(fixture_load(f, NULL, NULL, false), STATUS_INVALID);
+        (void)snprintf(expected, sizeof expected, "%s: cannot be read: Is a directory\n", names[i]);
+        assert_errors(f, expected);
+        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        assert_int_equal(fixture_load(f, NULL, NULL, false), STATUS_INVALID);
+        (void)snprintf(expected, sizeof expected,
+                       "%s: cannot be read: it is not a regular file\n", names[i]);
+        assert_errors(f, expected);
+        fixture_remove_files(f);
+        must_load(f, NULL, NULL);
+    }
 }
 
 static void does_not_read_the_clients_variable(void **state)
@@ -163,6 +193,7 @@ int main(void)
         TEST(an_empty_value_is_none),
         TEST(an_overridden_value_may_be_wrong),
         TEST(named_files_replace_the_usual),
+        TEST(what_is_no_file_is_told),
         TEST(does_not_read_the_clients_variable),
         TEST(says_all_errors_at_once),
         TEST(warns_about_unknown_names),

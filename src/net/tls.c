@@ -24,6 +24,7 @@
 #include "net/tls.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -131,10 +132,23 @@ static BIO_METHOD *make_bio_method(void)
 
 /* ---- contexts ---- */
 
+/* The cause, in words for people: OpenSSL's last error is "system lib" for a file that is not there. */
+static const char *first_reason(void)
+{
+    unsigned long code = ERR_peek_error();
+
+    if (ERR_SYSTEM_ERROR(code))
+        return strerror(ERR_GET_REASON(code));
+    if ((ERR_GET_LIB(code) == ERR_LIB_X509 &&
+         ERR_GET_REASON(code) == X509_R_NO_CERTIFICATE_OR_CRL_FOUND) ||
+        (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE))
+        return "it holds nothing in PEM form";
+    return code ? ERR_reason_error_string(code) : NULL;
+}
+
 static void say(struct buffer *reason, const char *what, const char *file)
 {
-    unsigned long code = ERR_peek_last_error();
-    const char *why = code ? ERR_reason_error_string(code) : NULL;
+    const char *why = first_reason();
     (void)!buffer_printf(reason, TLS_REASON_MAX, "%s%s%s%s%s", what, file ? " " : "",
                          file ? file : "", why ? ": " : "", why ? why : "");
     ERR_clear_error();
@@ -202,7 +216,7 @@ enum status tls_client_context_new(const char *ca_file, struct buffer *reason,
     else if (SSL_CTX_set_alpn_protos(context->ssl, alpn_http11, sizeof alpn_http11 - 1) != 0)
         failed = "cannot offer http/1.1";
     else if (ca_file && SSL_CTX_load_verify_locations(context->ssl, ca_file, NULL) != 1)
-        failed = "cannot read certificates from";
+        failed = "SPAREKEY_CA_FILE: cannot trust";
     if (failed) {
         say(reason, failed, ca_file);
         tls_context_free(context);

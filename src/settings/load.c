@@ -465,10 +465,34 @@ static enum status read_sources(struct loading *l, char ***ret_rest)
     return status;
 }
 
+/* Whether the file is there; what is in it, net/tls.c reads. Said here, it is said with the place
+ * where the file was named. */
+static enum status check_ca_file(struct loading *l)
+{
+    const struct entry *entry = loading_find(l, SLICE("SPAREKEY_CA_FILE"));
+    char quoted[REPORT_QUOTE_MAX];
+    const char *why;
+
+    if (!l->loaded->settings.ca_file)
+        return STATUS_OK;
+    char *path = loading_path(l, slice_trim(entry->value));
+    if (!path)
+        return STATUS_NO_MEMORY;
+    int fd = loading_open(path, UINT64_MAX, &why);
+    if (fd >= 0)
+        (void)close(fd);
+    else
+        report_error(&l->reporter, &entry->origin, entry->name.ptr, "cannot read %s: %s",
+                     report_quote(entry->value, false, quoted), why);
+    return STATUS_OK;
+}
+
 static enum status judge(struct loading *l)
 {
     warn_unknown_names(l);
     enum status status = set_options(l);
+    if (status == STATUS_OK)
+        status = check_ca_file(l);
     if (status == STATUS_OK)
         status = tokens_collect(l);
     if (status == STATUS_OK)

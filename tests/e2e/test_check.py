@@ -150,5 +150,6 @@ def test_a_check_that_cannot_run_is_2(stage):
     mock = stage.mock(("a", "b"), arguments=("--tls", "--ca-out", "ca.pem"))
     told = command.run(stage.directory, "check", "--live", OPENAI_API_KEY=A,
                        OPENAI_API_KEY_FALLBACK_1=B, SPAREKEY_UPSTREAM_URL=mock.url,
-                       SPAREKEY_CA_FILE="none.pem")
+                       SPAREKEY_CA_FILE="/dev/null")
     assert told.code == 2 and "check could not run" in told.err
+    assert "SPAREKEY_CA_FILE" in told.err and "PEM" in told.err

@@ -96,6 +96,20 @@ static void what_is_no_file_is_told(void **state)
     }
 }
 
+static void a_ca_file_must_be_there(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_write(f, "ca.pem", "");
+    must_load(f, LIST("--ca-file=ca.pem"), NULL);
+    fixture_write(f, "sparekey.yaml", "\nsparekey_ca_file: none.pem\n");
+    assert_int_equal(fixture_load(f, NULL, NULL, false), STATUS_INVALID);
+    assert_errors(f, "sparekey.yaml:2: SPAREKEY_CA_FILE: cannot read \"none.pem\": No such file or "
+                     "directory\n");
+    assert_int_equal(fixture_load(f, LIST("--ca-file", "."), NULL, false), STATUS_INVALID);
+    assert_errors(f, "command line: --ca-file: cannot read \".\": Is a directory\n");
+}
+
 static void does_not_read_the_clients_variable(void **state)
 {
     struct fixture *f = *state;
@@ -194,6 +208,7 @@ int main(void)
         TEST(an_overridden_value_may_be_wrong),
         TEST(named_files_replace_the_usual),
         TEST(what_is_no_file_is_told),
+        TEST(a_ca_file_must_be_there),
         TEST(does_not_read_the_clients_variable),
         TEST(says_all_errors_at_once),
         TEST(warns_about_unknown_names),

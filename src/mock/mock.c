@@ -1,5 +1,6 @@
 #include "mock/mock.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +30,14 @@ bool mock_parse_address(const char *text, char host[64], uint16_t *ret_port)
     struct slice name = slice_of(text, (size_t)(colon - text));
     if (name.len > 2 && name.ptr[0] == '[' && name.ptr[name.len - 1] == ']')
         name = slice_of(name.ptr + 1, name.len - 2);
-    if (name.len == 0 || name.len > 63)
+    if (slice_eq(name, SLICE("localhost")))
+        name = SLICE("127.0.0.1");
+    if (name.len > 63)
         return false;
     slice_copy(name, host, 64);
+    struct in6_addr bytes;
+    if (inet_pton(AF_INET, host, &bytes) != 1 && inet_pton(AF_INET6, host, &bytes) != 1)
+        return false;
     *ret_port = (uint16_t)port;
     return true;
 }
@@ -111,15 +117,33 @@ static enum status open_tls(struct mock *mock, const struct mock_options *option
     return tls_server_context_new(cert, key, reason, &mock->tls);
 }
 
+/* `option` as it is called on the command line. */
+static enum status refuse_address(struct buffer *reason, const char *option, const char *address)
+{
+    enum status written = buffer_printf(
+        reason, REASON_MAX,
+        "%s: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 or [::1]:8080, or "
+        "localhost, got \"%.80s\"",
+        option, address);
+    return written == STATUS_OK ? STATUS_INVALID : written;
+}
+
+static enum status explain_listen(struct buffer *reason, enum status status, const char *address)
+{
+    return explain(reason, status, address,
+                   status == STATUS_IN_USE    ? "the address is in use by another process"
+                   : status == STATUS_INVALID ? "this machine has no such address"
+                                              : status_text(status));
+}
+
 static enum status open_api(struct mock *mock, const char *address, struct buffer *reason)
 {
     server_init(&mock->server, mock->loop, &exchange_ops, &limits, mock->tls, mock);
     if (!mock_parse_address(address, mock->host, &mock->port))
-        return explain(reason, STATUS_INVALID, address,
-                       "expected ADDRESS:PORT, such as 127.0.0.1:0");
+        return refuse_address(reason, "--listen", address);
     enum status status = listen_checked(&mock->server, mock->host, mock->port);
     if (status != STATUS_OK)
-        return explain(reason, status, address, status_text(status));
+        return explain_listen(reason, status, address);
     mock->port = server_port(&mock->server); /* kept, so that a closed listener comes back there */
     mock->listening = true;
     return STATUS_OK;
@@ -131,12 +155,11 @@ static enum status open_control(struct mock *mock, const char *address, struct b
     uint16_t port;
 
     if (!mock_parse_address(address, host, &port))
-        return explain(reason, STATUS_INVALID, address,
-                       "expected ADDRESS:PORT, such as 127.0.0.1:0");
+        return refuse_address(reason, "--control", address);
     enum status status = port && !listener_port_free(host, port)
                              ? STATUS_IN_USE
                              : control_new(mock, host, port, &mock->control);
-    return status == STATUS_OK ? STATUS_OK : explain(reason, status, address, status_text(status));
+    return status == STATUS_OK ? STATUS_OK : explain_listen(reason, status, address);
 }
 
 static enum status open_all(struct mock *mock, const struct mock_options *options,

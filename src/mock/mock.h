@@ -75,7 +75,7 @@ enum status mock_listen(struct mock *mock, bool open, bool drop, int64_t for_ms)
  * Returns how many. */
 unsigned mock_release(struct mock *mock, struct slice key, uint64_t n);
 
-/* "host:port" with a numeric host; [] around IPv6. */
+/* "host:port" with a numeric host, [] around IPv6; "localhost" is 127.0.0.1. */
 bool mock_parse_address(const char *text, char host[64], uint16_t *ret_port);
 
 #ifdef __cplusplus

@@ -63,6 +63,10 @@ int cli_load_settings(char **arguments, char ***ret_rest, struct vault **ret_vau
 /* Warnings and errors of a load, each line with its prefix, on standard error. */
 void cli_print_report(const struct settings_report *report);
 
+/* Flushes standard output. When it did not take all that was written since the last call, says so on
+ * standard error and turns EXIT_OK into EXIT_FAILED. main ends every command with it. */
+int cli_end_output(int code);
+
 /* Prints the buffer to standard output and frees it. EXIT_FAILED (and said) when it does not take
  * all of it, or when `status` is a failure. */
 int cli_print(enum status status, struct buffer *text);

@@ -186,12 +186,18 @@ static bool run(struct demo *demo)
 {
     struct demo_result without, with;
 
-    (void)printf("sparekey demo: a mock OpenAI, five keys, four of them bad; about %d seconds.\n",
-                 2 * DEMO_REQUESTS * DEMO_INTERVAL_MS / 1000);
     if (!write_script(demo) || !run_without(demo, &without) || !run_with(demo, &with))
         return false;
     demo_view_summary(&demo->view, &without, &with);
     return with.failed == 0;
+}
+
+/* Who cannot be shown anything should not wait for it. */
+static bool introduce(void)
+{
+    (void)printf("sparekey demo: a mock OpenAI, five keys, four of them bad; about %d seconds.\n",
+                 2 * DEMO_REQUESTS * DEMO_INTERVAL_MS / 1000);
+    return cli_end_output(EXIT_OK) == EXIT_OK;
 }
 
 int cmd_demo(char **arguments)
@@ -204,6 +210,8 @@ int cmd_demo(char **arguments)
         return EXIT_USAGE;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    if (!introduce())
+        return EXIT_FAILED;
     (void)snprintf(demo.directory, sizeof demo.directory, "/tmp/sparekey-demo-XXXXXX");
     if (!mkdtemp(demo.directory)) {
         (void)fprintf(stderr, "sparekey demo: %s: %s\n", demo.directory, strerror(errno));

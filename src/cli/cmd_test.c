@@ -227,6 +227,7 @@ static enum status ask(struct test *t)
         upstream_fini(&t->upstream);
     }
     tls_context_free(tls);
+    slice_copy(buffer_slice(&reason), t->why, sizeof t->why);
     buffer_clear(&reason);
     net_loop_fini(&t->loop);
     return status;
@@ -302,9 +303,7 @@ static int show(const struct test *t)
         print_outcome(root, served);
     }
     json_decref(root);
-    if (fflush(stdout) != 0)
-        code = EXIT_NOT_ASKED;
-    return code;
+    return cli_end_output(EXIT_OK) == EXIT_OK ? code : EXIT_NOT_ASKED;
 }
 
 static int ask_and_show(struct test *t)
@@ -314,7 +313,7 @@ static int ask_and_show(struct test *t)
     int code = EXIT_NOT_ASKED;
 
     if (status != STATUS_OK)
-        (void)fprintf(stderr, "sparekey test: %s\n", status_text(status));
+        (void)fprintf(stderr, "sparekey test: %s\n", *t->why ? t->why : status_text(status));
     else if (t->status == 0)
         (void)fprintf(stderr, "sparekey test: %s does not answer: %s\n", t->service.text, t->why);
     else

@@ -1,6 +1,7 @@
 /* What the subcommands share: loading settings as a process does, printing a text. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -48,15 +49,34 @@ int cli_load_settings(char **arguments, char ***ret_rest, struct vault **ret_vau
     return status == STATUS_INVALID ? EXIT_USAGE : out_of_memory();
 }
 
+/* `error`: the errno of a write that failed, or 0. */
+static int end_output(int code, int error)
+{
+    if (!error && fflush(stdout) != 0)
+        error = errno;
+    if (!error && !ferror(stdout))
+        return code;
+    (void)fprintf(stderr, "sparekey: standard output: %s\n",
+                  error ? strerror(error) : "not all of it could be written");
+    __fpurge(stdout);
+    clearerr(stdout);
+    return code == EXIT_OK ? EXIT_FAILED : code;
+}
+
+int cli_end_output(int code)
+{
+    return end_output(code, 0);
+}
+
 int cli_print(enum status status, struct buffer *text)
 {
     int code = EXIT_OK;
 
-    if (status != STATUS_OK) {
+    if (status == STATUS_OK) {
+        bool written = fwrite(text->data, 1, text->len, stdout) == text->len;
+        code = end_output(code, written ? 0 : errno);
+    } else {
         (void)fprintf(stderr, "sparekey: %s\n", status_text(status));
-        code = EXIT_FAILED;
-    } else if (fwrite(text->data, 1, text->len, stdout) != text->len || fflush(stdout) != 0) {
-        (void)fprintf(stderr, "sparekey: standard output: %s\n", strerror(errno));
         code = EXIT_FAILED;
     }
     buffer_clear(text);

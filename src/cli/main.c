@@ -126,10 +126,8 @@ static bool asks_for_help(const struct command *command, char **arguments)
     return false;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    if (!process_fill_standard_fds())
-        return EXIT_FAILED;
     if (argc < 2) {
         (void)help_overview(true);
         return EXIT_USAGE;
@@ -144,4 +142,11 @@ int main(int argc, char **argv)
     if (asks_for_help(command, argv + 2))
         return cmd_help((char *[]){argv[1], NULL});
     return command->run(argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+    if (!process_fill_standard_fds())
+        return EXIT_FAILED;
+    return cli_end_output(run(argc, argv));
 }

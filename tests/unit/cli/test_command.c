@@ -56,7 +56,27 @@ static void answers_mistakes_with_one_line(void **state)
         {"SPAREKEY_WORKERS=many", "config --check", 2,
          "sparekey: environment: SPAREKEY_WORKERS: expected a whole number from 0 to 256, got "
          "\"many\"\n"},
+        {"", "mock --listen bad", 2,
+         "sparekey mock: --listen: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 or "
+         "[::1]:8080, or localhost, got \"bad\"\n"},
+        {"", "mock --listen somewhere:0", 2,
+         "sparekey mock: --listen: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 or "
+         "[::1]:8080, or localhost, got \"somewhere:0\"\n"},
+        {"", "mock --control 127.0.0.1:65536", 2,
+         "sparekey mock: --control: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 or "
+         "[::1]:8080, or localhost, got \"127.0.0.1:65536\"\n"},
+        {"", "mock --listen 192.0.2.1:0", 2, /* RFC 5737: nobody's */
+         "sparekey mock: 192.0.2.1:0: this machine has no such address\n"},
+        {"OPENAI_API_KEY=sk-1", "serve --listen 127.0.0.1:0 --ca-file none.pem", 2,
+         "sparekey: command line: --ca-file: cannot read \"none.pem\": No such file or directory\n"},
+        {"OPENAI_API_KEY=sk-1", "serve --listen 127.0.0.1:0 --ca-file /dev/null", 2,
+         "sparekey: SPAREKEY_CA_FILE: cannot trust /dev/null: it holds nothing in PEM form\n"},
+        {"OPENAI_API_KEY=sk-1", "test --url https://127.0.0.1:1 --ca-file /dev/null", 2,
+         "sparekey test: SPAREKEY_CA_FILE: cannot trust /dev/null: it holds nothing in PEM form\n"},
         {"", "config >/dev/full", 1, "sparekey: standard output: No space left on device\n"},
+        {"", "help serve >/dev/full", 1, "sparekey: standard output: No space left on device\n"},
+        {"", "version >/dev/full", 1, "sparekey: standard output: No space left on device\n"},
+        {"", "demo >/dev/full", 1, "sparekey: standard output: No space left on device\n"},
     };
     char output[8192];
 

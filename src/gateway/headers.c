@@ -1,6 +1,7 @@
 #include "gateway/headers.h"
 
 #include "base/number.h"
+#include "openai/hints.h"
 
 enum {
     FIELDS_MAX = HTTP_HEAD_MAX + 4096, /* what a head may become after our additions */
@@ -20,6 +21,8 @@ enum fate {
     LOOK_TYPE,       /* passed; the gateway looks at the value */
     LOOK_TIMEOUT,
     LOOK_VIA,
+    LOOK_WAIT,    /* passed when it tells a time */
+    LOOK_WAIT_MS, /* likewise */
 };
 
 struct rule {
@@ -67,6 +70,9 @@ static const struct rule rules_10[] = {
     RULE(10, "keep-alive", DROP, DROP),
     RULE(10, "set-cookie", PASS, DROP),
 };
+static const struct rule rules_11[] = {
+    RULE(11, "retry-after", PASS, LOOK_WAIT),
+};
 static const struct rule rules_12[] = {
     RULE(12, "content-type", LOOK_TYPE, PASS),
 };
@@ -77,6 +83,7 @@ static const struct rule rules_14[] = {
     RULE(14, "content-length", DROP, DROP),      RULE(14, "http2-settings", DROP, PASS),
     RULE(14, "openai-project", DROP, PASS),      RULE(14, "x-sparekey-key", DROP, DROP),
     RULE(14, "sec-fetch-site", LOOK_SITE, PASS), RULE(14, "x-goog-api-key", DROP, PASS),
+    RULE(14, "retry-after-ms", PASS, LOOK_WAIT_MS),
 };
 static const struct rule rules_15[] = {
     RULE(15, "accept-encoding", DROP, PASS),
@@ -117,8 +124,8 @@ struct rules {
 
 static const struct rules rules_by_length[] = {
     RULES(2),  RULES(3),  RULES(4),  RULES(6),  RULES(7),  RULES(9),
-    RULES(10), RULES(12), RULES(13), RULES(14), RULES(15), RULES(16),
-    RULES(17), RULES(18), RULES(19), RULES(22), RULES(24), RULES(25),
+    RULES(10), RULES(11), RULES(12), RULES(13), RULES(14), RULES(15),
+    RULES(16), RULES(17), RULES(18), RULES(19), RULES(22), RULES(24), RULES(25),
 };
 
 static const struct rule *rule_of(struct slice name)
@@ -315,6 +322,8 @@ static bool examine(enum fate fate, struct slice value, struct slice via,
     case LOOK_TYPE: facts->content_type = value; return true;
     case LOOK_TIMEOUT: note_timeout(value, facts); return true;
     case LOOK_VIA: note_via(value, via, facts); return true;
+    case LOOK_WAIT:
+    case LOOK_WAIT_MS: return true; /* an answer's business */
     }
     return false;
 }
@@ -347,6 +356,18 @@ enum status headers_upstream(const struct http_head *head, struct slice via, str
     return STATUS_OK;
 }
 
+/* A wait that is none ("-1", "nan") would be read as one by some client. */
+static bool comes_down(const struct http_field *field)
+{
+    const struct rule *rule = rule_of(field->name);
+
+    if (!rule)
+        return family_passes_down(field->name);
+    if (rule->down == LOOK_WAIT || rule->down == LOOK_WAIT_MS)
+        return retry_after_readable(field->value, rule->down == LOOK_WAIT_MS);
+    return rule->down == PASS;
+}
+
 enum status headers_downstream(const struct http_head *head, struct buffer *out)
 {
     struct survey survey = survey_of(head);
@@ -357,9 +378,7 @@ enum status headers_downstream(const struct http_head *head, struct buffer *out)
     struct lines lines = lines_into(out);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
-        const struct rule *rule = rule_of(field->name);
-        if ((rule ? rule->down == PASS : family_passes_down(field->name)) &&
-            !(survey.names_fields && named_by_connection(head, field->name)))
+        if (comes_down(field) && !(survey.names_fields && named_by_connection(head, field->name)))
             pass_field(&lines, field);
     }
     end_lines(&lines, out);

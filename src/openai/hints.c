@@ -335,6 +335,14 @@ static int64_t parse_retry_after(struct slice value, int64_t wall_ms)
     return left_ms > HINT_WAIT_MAX_NS / MS_NS ? HINT_WAIT_MAX_NS : left_ms * MS_NS;
 }
 
+bool retry_after_readable(struct slice value, bool milliseconds)
+{
+    int64_t ignored;
+
+    return scale(value, S_NS, &ignored) == STATUS_OK ||
+           (!milliseconds && http_date_parse(value, &ignored) == STATUS_OK);
+}
+
 static int64_t parse_boolean(struct slice value)
 {
     if (slice_ieq(value, SLICE("true")))

@@ -56,6 +56,10 @@ bool hints_field(struct hints *hints, struct slice name, struct slice value, int
 NODISCARD
 enum status duration_parse(struct slice text, int64_t *ret_ns);
 
+/* Whether a client can read it as Retry-After: seconds, perhaps with a fraction, or a date; of
+ * Retry-After-Ms (`milliseconds`) a number alone. Never -1, nan or a Go duration. */
+bool retry_after_readable(struct slice value, bool milliseconds);
+
 /* RFC 9110 §5.6.7 dates (IMF-fixdate, and the two obsolete forms) as Unix milliseconds. */
 NODISCARD
 enum status http_date_parse(struct slice text, int64_t *ret_wall_ms);

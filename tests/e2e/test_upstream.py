@@ -53,6 +53,18 @@ def test_what_never_comes_down(scripted):
     assert "forged" not in fields["x-sparekey-key"]
 
 
+@pytest.mark.parametrize("value", [b"-1", b"nan", b"soon", b"2s"])
+def test_a_wait_that_is_none_stays_here(scripted, value):
+    """With the caller's own fault, which is returned at once, and with success."""
+    fields = b"retry-after: %b\r\nretry-after-ms: %b\r\nx-new: kept\r\n" % (value, value)
+    fault = b'{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}'
+    _, gateway = scripted(answer(fields, fault, b"400 Bad Request"), answer(fields))
+    for status in (400, 200):
+        reply = gateway.chat()
+        assert reply.status_code == status and reply.headers["x-new"] == "kept"
+        assert not [name for name in reply.headers if name.startswith("retry-after")]
+
+
 WHOLE = {
     "chunks": chunked(BODY[:3], BODY[3:]),
     "chunks with extensions and trailers": chunked(

@@ -120,6 +120,29 @@ static void never_come_down(void **state)
                               "x-sparekey-key", "x-sparekey-attempts", "x-sparekey-trail"));
 }
 
+static void only_a_wait_that_is_one_comes_down(void **state)
+{
+    static const char *const none[] = {"-1", "nan", "inf", "soon", "1,5", "2s", "0x10", "1e3", "",
+                                       "-0", "+1", "1 2", "Sun, 06 Nov 1994"};
+    static const char *const some[] = {"0", "1", "1.5", "600", "Sun, 06 Nov 1994 08:49:37 GMT"};
+    char line[80], out[96];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        (void)snprintf(line, sizeof line, "Retry-After: %s", none[i]);
+        dropped_down(line);
+        (void)snprintf(line, sizeof line, "retry-after-ms: %s", none[i]);
+        dropped_down(line);
+    }
+    dropped_down("retry-after-ms: Sun, 06 Nov 1994 08:49:37 GMT");
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        (void)snprintf(line, sizeof line, "Retry-After: %s", some[i]);
+        (void)snprintf(out, sizeof out, "%s\r\n", line);
+        down(LINES(line), out);
+    }
+    down(LINES("Retry-After-Ms: 534.5"), "Retry-After-Ms: 534.5\r\n");
+}
+
 static void what_passes_up_is_not_touched(void **state)
 {
     (void)state;
@@ -293,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_go_up),
         cmocka_unit_test(never_come_down),
+        cmocka_unit_test(only_a_wait_that_is_one_comes_down),
         cmocka_unit_test(what_passes_up_is_not_touched),
         cmocka_unit_test(what_passes_down_is_not_touched),
         cmocka_unit_test(fields_named_by_connection_are_dropped),

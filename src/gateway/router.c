@@ -107,6 +107,22 @@ static struct slice suffix_of(struct slice target)
     return target;
 }
 
+/* ---- methods ----------------------------------------------------------------------------- */
+
+/* TRACE sends back what it was sent, and upstream that is a key; CONNECT asks for a tunnel. */
+static bool is_refused_method(struct slice method)
+{
+    return slice_eq(method, SLICE("TRACE")) || slice_eq(method, SLICE("CONNECT"));
+}
+
+static void refuse_method(struct server_conn *request, struct slice method)
+{
+    respond_error(request, 405, "method_not_allowed",
+                  SLICE("allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"),
+                  "The method %.*s is not served by this gateway, whatever the path.",
+                  (int)method.len, method.ptr);
+}
+
 /* ---- server callbacks -------------------------------------------------------------------- */
 
 static void admit(struct worker *worker, struct server_conn *request, const struct http_head *head,
@@ -183,6 +199,11 @@ static void on_head(struct server_conn *request, const struct http_head *head)
     struct worker *worker = worker_of(request);
     struct request_facts facts;
     struct buffer *fields = &worker->scratch_fields, *target = &worker->scratch_target;
+
+    if (is_refused_method(head->method)) {
+        refuse_method(request, head->method);
+        return;
+    }
     const struct own_route *own = page_route(own_route_of(http_target_path(head->target)), head);
 
     if (own && own->access == OWN_OPEN) {

@@ -6,7 +6,7 @@ import pytest
 
 from support.gateway import CHAT, chat_body, text_of
 from support.mock import headers_of, secret
-from support.raw import Raw, ask
+from support.raw import Raw, ask, parse_head
 
 # ---- what goes through ------------------------------------------------------------------------
 
@@ -94,6 +94,20 @@ def test_head(stage):
     assert [e["method"] for e in mock.journal()] == ["HEAD"]
 
 
+@pytest.mark.parametrize("line", [b"TRACE /v1/models", b"TRACE /healthz", b"TRACE *",
+                                  b"CONNECT example.com:443", b"CONNECT /v1/models"])
+def test_methods_that_are_refused(stage, line):
+    """TRACE would bring back what went upstream, the key within; CONNECT is a tunnel."""
+    mock, gateway = stage.up()
+    answer = ask(gateway.address, line + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    head, body = answer.split(b"\r\n\r\n", 1)
+    status, fields = parse_head(head)
+    assert status == 405 and fields["allow"] == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+    assert fields["connection"] == "close" and fields["content-type"] == "application/json"
+    assert json.loads(body)["error"]["code"] == "method_not_allowed"
+    assert mock.journal() == []
+
+
 def post(text, extra=b""):
     body = json.dumps(chat_body(text)).encode()
     return (b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n%b"
@@ -155,7 +169,6 @@ MALFORMED = {
     "a bare CR in a value": LINE + HOST + b"x-a: b\rc\r\ncontent-length: 0\r\n\r\n",
     "bare line feeds": b"GET /v1/models HTTP/1.1\nhost: localhost\n\n",
     "not a path": b"GET v1/models HTTP/1.1\r\n" + HOST + b"\r\n",
-    "CONNECT": b"CONNECT example.com:443 HTTP/1.1\r\nhost: localhost\r\n\r\n",
 }
 BROKEN_BODIES = {
     "a chunk size of words": b"zz\r\nabc\r\n0\r\n\r\n",

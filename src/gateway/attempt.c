@@ -133,11 +133,11 @@ static void log_failure(const struct exchange *x, const struct verdict *verdict,
 static void mask_error(struct exchange *x)
 {
     if (x->ws && (x->status / 100 != 2 || x->failed_document)) {
-        echo_mask_error(exchange_secret(x), x->ws->held.data, x->ws->held.len);
-        echo_mask_error(exchange_secret(x), x->ws->held_fields.data, x->ws->held_fields.len);
+        echo_mask_all(x->key->secret, x->ws->held.data, x->ws->held.len);
+        echo_mask_all(x->key->secret, x->ws->held_fields.data, x->ws->held_fields.len);
     }
     if (x->is_stream && x->sse.error)
-        echo_mask_error(exchange_secret(x), x->sse.error_data.data, x->sse.error_data.len);
+        echo_mask_all(x->key->secret, x->sse.error_data.data, x->sse.error_data.len);
 }
 
 /* `none` stands in for the hints of an answer that flows or never came. */
@@ -222,6 +222,13 @@ static bool is_for_people(const struct exchange *x)
            (!x->ws->held.len || slice_starts(slice_str(x->ws->content_type), SLICE("text/html")));
 }
 
+/* A compressed error text, which nobody asked for: it may echo keys, and cannot be looked into. Its
+ * status says what there is to say; a decoder would be one more thing to feed by strangers. */
+static bool is_sealed(const struct exchange *x)
+{
+    return x->ws->held.len && headers_say_encoded(buffer_slice(&x->ws->held_fields));
+}
+
 /* An answer that the caller can read, whatever came: an error event before any content becomes the
  * answer it would have been outside a stream; an error answer that broke off keeps its status.
  * False: there is none. */
@@ -238,8 +245,16 @@ static bool make_presentable(struct exchange *x, enum transport transport,
             "The upstream, or something before it, answered with this status and without the "
             "JSON that says why."};
 
+    static const struct error_fields sealed = {
+        .code = "answer_compressed",
+        .type = RESPOND_ERROR_TYPE,
+        .message = "The upstream answered with this status; its text is compressed, though nobody "
+                   "asked for that, and could not be checked for keys."};
+
     if (!x->ws || x->status == 0)
         return false;
+    if (transport == TRANSPORT_OK && x->status >= 400 && is_sealed(x))
+        return replace_answer(x, evidence, &sealed);
     if (transport == TRANSPORT_OK && x->status >= 400 && is_for_people(x))
         return replace_answer(x, evidence, &unreadable);
     if (transport != TRANSPORT_OK)

@@ -76,6 +76,77 @@ void echo_mask_error(struct slice secret, char *text, size_t len)
     redact_keys(text, len);
 }
 
+/* ---- other secrets, word by word --------------------------------------------------------- */
+
+/* What keys consist of, whoever made them: letters, digits, and the signs of base64 and URLs. */
+static bool is_word_byte(char c)
+{
+    char lower = (char)(c | 0x20);
+    return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'z') ||
+           (c && memchr("-_.~+/", c, 6));
+}
+
+/* The rest of a JSON escape that begins the word behind a backslash: "\nKEY", "\u003cKEY". */
+static size_t escape_len(const char *text, size_t at, size_t end)
+{
+    size_t len = at == 0 || text[at - 1] != '\\' ? 0 : text[at] == 'u' ? 5 : 1;
+    return len < end - at ? len : end - at;
+}
+
+static size_t word_end(const char *text, size_t at, size_t len)
+{
+    while (at < len && is_word_byte(text[at]))
+        at++;
+    return at;
+}
+
+/* How much of the word is a secret: all of it with its padding, without, or without the dots that
+ * end or break off the sentence. 0: nothing. */
+static size_t secret_len(const struct secret *secret, const char *text, size_t len, size_t padding)
+{
+    enum { DOTS_MAX = 3 };
+    size_t least = len > DOTS_MAX ? len - DOTS_MAX : 0;
+
+    for (size_t tried = len + padding; tried >= least && tried >= ECHO_WORD_MIN; tried--) {
+        if (tried <= SECRET_MAX_BYTES && secret_beside(secret, slice_of(text, tried)))
+            return tried;
+        if (tried <= len && text[tried - 1] != '.')
+            return 0;
+    }
+    return 0;
+}
+
+/* The padding of base64 behind a word. */
+static size_t padding_at(const char *text, size_t at, size_t len)
+{
+    enum { PADDING_MAX = 2 }; /* RFC 4648 §4 */
+    size_t count = 0;
+
+    while (count < PADDING_MAX && at + count < len && text[at + count] == '=')
+        count++;
+    return count;
+}
+
+static void mask_words(const struct secret *secret, char *text, size_t len)
+{
+    for (size_t at = 0; at < len; at++) {
+        size_t end = word_end(text, at, len);
+        at += escape_len(text, at, end);
+        if (end - at >= ECHO_WORD_MIN)
+            memset(text + at, '*',
+                   secret_len(secret, text + at, end - at, padding_at(text, end, len)));
+        at = end;
+    }
+}
+
+void echo_mask_all(const struct secret *secret, char *text, size_t len)
+{
+    echo_mask_error(secret_bytes(secret), text, len);
+    mask_words(secret, text, len);
+}
+
+/* ---- evidence ---------------------------------------------------------------------------- */
+
 /* The longest beginning of the secret, but not the whole, that `text` ends with. */
 static size_t begun_at_end(struct slice secret, struct slice text)
 {

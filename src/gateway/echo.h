@@ -3,6 +3,11 @@
  * Error texts quote the key they refuse, and a proxy in between may send a request's fields back.
  * What is looked for is the very secret that was sent, whatever it looks like; it becomes as many
  * '*', so that lengths and framing stay true. Keys known by their look alone: error_body.h.
+ *
+ * How far it goes, by what a search costs. In every answer: the secret that was sent. In texts of
+ * errors, which are small and rare, also keys by their look, and every other secret of the vault
+ * that stands there as a word. What is compressed (nobody asked for that) is not looked into: an
+ * error that is goes out as one of our own (attempt.c), any other answer as it came.
  */
 #ifndef SPAREKEY_GATEWAY_ECHO_H
 #define SPAREKEY_GATEWAY_ECHO_H
@@ -11,6 +16,7 @@
 
 #include "base/slice.h"
 #include "pool/verdict.h"
+#include "settings/vault.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,6 +30,11 @@ bool echo_mask(struct slice secret, char *text, size_t len);
 
 /* echo_mask, and keys known by their look: for texts of errors. */
 void echo_mask_error(struct slice secret, char *text, size_t len);
+
+/* echo_mask_error, and whatever else the secret's vault holds, where it is a word of at least
+ * ECHO_WORD_MIN bytes. Every such word is hashed: some 30 ns each. */
+#define ECHO_WORD_MIN 16 /* other services' keys have 32 and more */
+void echo_mask_all(const struct secret *secret, char *text, size_t len);
 
 /* The same for evidence, which may end in the middle of the secret because it was cut to fit. */
 void echo_mask_evidence(struct slice secret, struct evidence *evidence);

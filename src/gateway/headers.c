@@ -80,9 +80,9 @@ static const struct rule rules_13[] = {
     RULE(13, "authorization", NOTE_AUTHORIZATION, DROP),
 };
 static const struct rule rules_14[] = {
-    RULE(14, "content-length", DROP, DROP),      RULE(14, "http2-settings", DROP, PASS),
-    RULE(14, "openai-project", DROP, PASS),      RULE(14, "x-sparekey-key", DROP, DROP),
-    RULE(14, "sec-fetch-site", LOOK_SITE, PASS), RULE(14, "x-goog-api-key", DROP, PASS),
+    RULE(14, "content-length", DROP, DROP),         RULE(14, "http2-settings", DROP, PASS),
+    RULE(14, "openai-project", DROP, PASS),         RULE(14, "x-sparekey-key", DROP, DROP),
+    RULE(14, "sec-fetch-site", LOOK_SITE, PASS),    RULE(14, "x-goog-api-key", DROP, PASS),
     RULE(14, "retry-after-ms", PASS, LOOK_WAIT_MS),
 };
 static const struct rule rules_15[] = {
@@ -123,9 +123,9 @@ struct rules {
 #define RULES(length) [length] = {rules_##length, sizeof rules_##length / sizeof rules_##length[0]}
 
 static const struct rules rules_by_length[] = {
-    RULES(2),  RULES(3),  RULES(4),  RULES(6),  RULES(7),  RULES(9),
-    RULES(10), RULES(11), RULES(12), RULES(13), RULES(14), RULES(15),
-    RULES(16), RULES(17), RULES(18), RULES(19), RULES(22), RULES(24), RULES(25),
+    RULES(2),  RULES(3),  RULES(4),  RULES(6),  RULES(7),  RULES(9),  RULES(10),
+    RULES(11), RULES(12), RULES(13), RULES(14), RULES(15), RULES(16), RULES(17),
+    RULES(18), RULES(19), RULES(22), RULES(24), RULES(25),
 };
 
 static const struct rule *rule_of(struct slice name)
@@ -282,8 +282,11 @@ bool headers_say_encoded(struct slice lines)
 
     while (slice_next_item(&lines, '\n', &line)) {
         struct slice value = line;
-        if (slice_next_item(&value, ':', &name) && slice_ieq(name, SLICE("content-encoding")))
-            return !slice_contains_nocase(value, SLICE("identity"));
+        if (line.len && line.ptr[line.len - 1] == '\r')
+            value.len--;
+        if (slice_next_item(&value, ':', &name) && slice_ieq(name, SLICE("content-encoding")) &&
+            !slice_ieq(slice_trim(value), SLICE("identity")))
+            return true;
     }
     return false;
 }

@@ -78,7 +78,7 @@ static void judge(struct probing *p, enum transport transport)
     struct evidence evidence;
     char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
 
-    echo_mask_error(secret, p->body.data, p->body.len);
+    echo_mask_all(p->entry->secret, p->body.data, p->body.len);
     verdict_of(&answer, &verdict, &evidence);
     echo_mask_evidence(secret, &evidence);
     keyring_probe_hear(ring_of(p), p->key, &verdict, &evidence, now_of(p));

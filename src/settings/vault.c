@@ -372,6 +372,17 @@ struct slice secret_bytes(const struct secret *secret)
     return slice_of(secret->bytes, secret->len);
 }
 
+bool secret_beside(const struct secret *secret, struct slice bytes)
+{
+    struct vault *vault = secret->vault;
+    uint64_t hash = hash_bytes(&vault->seed, bytes);
+
+    pthread_mutex_lock(&vault->lock);
+    bool found = find(vault, hash, bytes)->secret != NULL;
+    pthread_mutex_unlock(&vault->lock);
+    return found;
+}
+
 uint64_t secret_hash(const struct secret *secret)
 {
     return secret->hash;

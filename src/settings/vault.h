@@ -56,6 +56,9 @@ void secret_unref(struct secret *secret);
 /* The bytes, valid while a reference is held. */
 struct slice secret_bytes(const struct secret *secret);
 
+/* Whether these bytes are a secret of the same vault: for texts that must show none of them. */
+bool secret_beside(const struct secret *secret, struct slice bytes);
+
 /* A salted hash, the same for the same bytes within this process, of no use outside it. */
 uint64_t secret_hash(const struct secret *secret);
 

@@ -1,5 +1,6 @@
 """Answers as only a strange or hostile upstream gives them."""
 
+import gzip
 import json
 
 import pytest
@@ -299,6 +300,33 @@ def test_a_key_that_is_sent_back_goes_no_further(scripted, case):
     assert OPAQUE[:12] not in gateway.get("/api/openai/health").text
     assert OPAQUE[:12] not in gateway.tail()
     assert reply.status_code >= 400 or "**********" in reply.text + str(reply.headers)
+
+
+OTHER = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" # nor does this one
+
+
+@pytest.mark.parametrize("status", [b"400 Bad Request", b"500 Oh"])
+def test_another_key_of_the_pool_in_an_error_goes_no_further(scripted, status):
+    told = json.dumps({"error": {"message": f"no {OTHER}.", "type": "server_error",
+                                 "code": OTHER}}).encode()
+    _, gateway = scripted(answer(b"x-your-key: " + OTHER.encode() + b"\r\n", told, status),
+                          settings={"OPENAI_API_KEY": OPAQUE, "OPENAI_API_KEY_FALLBACK_1": OTHER})
+    reply = gateway.chat()
+    assert OTHER not in reply.text + str(reply.headers)
+    assert "no " + "*" * len(OTHER) in reply.json()["error"]["message"]
+    assert OTHER not in gateway.tail()
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/something/new"])
+def test_a_compressed_error_is_replaced(scripted, path):
+    """It may hold keys that nobody can see from outside."""
+    body = gzip.compress(SAYS)
+    upstream, gateway = scripted(answer(b"content-encoding: gzip\r\nx-request-id: req_1\r\n", body,
+                                        b"422 Unprocessable Entity"))
+    reply = gateway.request("POST", path, json={"model": "m", "messages": []})
+    assert reply.status_code == 422 and reply.json()["error"]["code"] == "answer_compressed"
+    assert "content-encoding" not in reply.headers and reply.headers["x-request-id"] == "req_1"
+    assert len(upstream.requests) == 1
 
 
 def typed(kind, body, fields=b"", status=b"200 OK"):

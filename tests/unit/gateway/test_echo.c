@@ -98,12 +98,60 @@ static void evidence_that_was_cut(void **state)
     assert_string_equal(evidence.request_id, "req *************");
 }
 
+/* Another key of the pool, of a service whose keys have no look of their own. */
+#define OTHER       "9f8e7d6c5b4a39281706.Zz"
+#define OTHER_STARS "***********************"
+#define PADDED      "bm90LWEtcmVhbC1rZXk="
+
+static struct secret *put(struct vault *vault, const char *text)
+{
+    struct secret *made = NULL;
+
+    assert_int_equal(vault_put(vault, slice_str(text), &made), STATUS_OK);
+    return made;
+}
+
+static void words_that_are_secrets(void **state)
+{
+    static const struct {
+        const char *text, *masked;
+    } rows[] = {
+        {OTHER, OTHER_STARS},
+        {"{\"message\":\"Wrong key " OTHER ".\"}", "{\"message\":\"Wrong key " OTHER_STARS ".\"}"},
+        {"key=" OTHER "&x", "key=" OTHER_STARS "&x"},
+        {"'" OTHER "...'", "'" OTHER_STARS "...'"},
+        {"\\n" OTHER "\\n", "\\n" OTHER_STARS "\\n"},
+        {"\\u003c" OTHER "\\u003e", "\\u003c" OTHER_STARS "\\u003e"},
+        {PADDED " bm90LWEtcmVhbC1rZXk", "******************** bm90LWEtcmVhbC1rZXk"},
+        {SECRET " " OTHER "," OTHER, STARS " " OTHER_STARS "," OTHER_STARS},
+        {"x" OTHER, "x" OTHER}, /* a longer word is another one */
+        {"tooshort12 9f8e7d6c5b4a39281706", "tooshort12 9f8e7d6c5b4a39281706"},
+        {"\\u00", "\\u00"},
+        {"", ""},
+    };
+    struct vault *vault = NULL;
+    char text[128];
+
+    (void)state;
+    assert_int_equal(vault_new(&vault), STATUS_OK);
+    struct secret *held[] = {put(vault, SECRET), put(vault, OTHER), put(vault, PADDED),
+                             put(vault, "tooshort12")};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        (void)slice_copy(slice_str(rows[i].text), text, sizeof text);
+        echo_mask_all(held[0], text, strlen(text));
+        assert_string_equal(text, rows[i].masked);
+    }
+    for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
+        secret_unref(held[i]);
+    vault_free(vault);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(found_however_it_is_cut), cmocka_unit_test(what_is_no_secret_passes),
         cmocka_unit_test(the_end_cuts_a_secret),   cmocka_unit_test(masked_in_place),
-        cmocka_unit_test(evidence_that_was_cut),
+        cmocka_unit_test(evidence_that_was_cut),   cmocka_unit_test(words_that_are_secrets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

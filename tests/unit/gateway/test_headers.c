@@ -122,8 +122,19 @@ static void never_come_down(void **state)
 
 static void only_a_wait_that_is_one_comes_down(void **state)
 {
-    static const char *const none[] = {"-1", "nan", "inf", "soon", "1,5", "2s", "0x10", "1e3", "",
-                                       "-0", "+1", "1 2", "Sun, 06 Nov 1994"};
+    static const char *const none[] = {"-1",
+                                       "nan",
+                                       "inf",
+                                       "soon",
+                                       "1,5",
+                                       "2s",
+                                       "0x10",
+                                       "1e3",
+                                       "",
+                                       "-0",
+                                       "+1",
+                                       "1 2",
+                                       "Sun, 06 Nov 1994"};
     static const char *const some[] = {"0", "1", "1.5", "600", "Sun, 06 Nov 1994 08:49:37 GMT"};
     char line[80], out[96];
 
@@ -141,6 +152,17 @@ static void only_a_wait_that_is_one_comes_down(void **state)
         down(LINES(line), out);
     }
     down(LINES("Retry-After-Ms: 534.5"), "Retry-After-Ms: 534.5\r\n");
+}
+
+static void an_encoding_is_whatever_is_not_identity(void **state)
+{
+    (void)state;
+    assert_true(headers_say_encoded(SLICE("a: b\r\nContent-Encoding: gzip\r\n")));
+    assert_true(headers_say_encoded(SLICE("content-encoding: gzip, identity\r\n")));
+    assert_true(
+        headers_say_encoded(SLICE("content-encoding: identity\r\ncontent-encoding: br\r\n")));
+    assert_false(headers_say_encoded(SLICE("content-encoding: Identity\r\nx: gzip\r\n")));
+    assert_false(headers_say_encoded(SLICE("")));
 }
 
 static void what_passes_up_is_not_touched(void **state)
@@ -317,6 +339,7 @@ int main(void)
         cmocka_unit_test(never_go_up),
         cmocka_unit_test(never_come_down),
         cmocka_unit_test(only_a_wait_that_is_one_comes_down),
+        cmocka_unit_test(an_encoding_is_whatever_is_not_identity),
         cmocka_unit_test(what_passes_up_is_not_touched),
         cmocka_unit_test(what_passes_down_is_not_touched),
         cmocka_unit_test(fields_named_by_connection_are_dropped),

@@ -62,6 +62,19 @@ static void finds_the_same_bytes_again(void **state)
     secret_unref(other);
 }
 
+static void knows_what_lies_beside(void **state)
+{
+    struct secret *first = put(*state, "one"), *other = put(*state, "two");
+
+    assert_true(secret_beside(first, SLICE("one")));
+    assert_true(secret_beside(first, SLICE("two")));
+    assert_false(secret_beside(first, SLICE("three")));
+    assert_false(secret_beside(first, SLICE("tw")));
+    secret_unref(other);
+    assert_false(secret_beside(first, SLICE("two")));
+    secret_unref(first);
+}
+
 static void wipes_with_the_last_reference(void **state)
 {
     static const char zeros[64];
@@ -286,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keeps_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(finds_the_same_bytes_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(knows_what_lies_beside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wipes_with_the_last_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(uses_a_wiped_place_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_secret, set_up, tear_down),

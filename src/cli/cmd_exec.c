@@ -2,7 +2,8 @@
  *
  * The gateway listens on a free loopback port and takes one client token, made for this run. The
  * command finds both in OPENAI_BASE_URL and OPENAI_API_KEY, where every SDK looks, and never sees
- * a real key.
+ * a real key. Standard error is the command's own: unless SPAREKEY_LOG_LEVEL is set, the gateway
+ * writes there only what a person has to see to.
  */
 #include <errno.h>
 #include <poll.h>
@@ -266,6 +267,7 @@ static int run(struct exec *e, char **arguments)
                     stderr);
         return EXIT_USAGE;
     }
+    serving_be_quiet(&e->serving);
     code = serving_start(&e->serving);
     if (code == EXIT_OK)
         code = prepare_child_environment(e);

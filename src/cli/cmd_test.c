@@ -412,8 +412,10 @@ static int test_direct(struct test *t, char **arguments)
     if (!environment)
         return code;
     (void)snprintf(token, sizeof token, "%s", strchr(variable, '=') + 1);
-    if (serving_load(&serving, arguments, environment, NULL) == EXIT_OK &&
-        serving_start(&serving) == EXIT_OK) {
+    bool loaded = serving_load(&serving, arguments, environment, NULL) == EXIT_OK;
+    if (loaded)
+        serving_be_quiet(&serving);
+    if (loaded && serving_start(&serving) == EXIT_OK) {
         t->token = slice_str(token);
         gateway_url(serving.gateway, url, sizeof url);
         if (set_service(t, url) == EXIT_OK)

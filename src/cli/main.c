@@ -19,7 +19,8 @@ const struct command command_table[] = {
      "Starts a gateway on a free loopback port for as long as CMD runs, and gives CMD its URL in\n"
      "OPENAI_BASE_URL and a one-time token in OPENAI_API_KEY. Signals are passed on; the exit "
      "code\n"
-     "is CMD's.\n",
+     "is CMD's. Of the gateway's log only what needs a person is printed, unless --log-level says\n"
+     "otherwise.\n",
      true, true},
     {"demo", cmd_demo, "", "see it work, without any key",
      "Runs the same traffic against a mock OpenAI twice, without and with fallback.\n", false,

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "settings/address.h"
+#include "settings/options.h"
 
 /* One line, the reason of a refusal. */
 static void print_reason(const struct buffer *reason)
@@ -84,6 +85,12 @@ int serving_load(struct serving *s, char **arguments, char **environment, char *
         return EXIT_FAILED;
     log_set_levels(s->log, &s->settings->log_levels);
     return check(s);
+}
+
+void serving_be_quiet(struct serving *s)
+{
+    if (!option_given(s->settings, OPTION_LOG_LEVEL))
+        log_set_quiet(s->log);
 }
 
 /* The gateway has the keys now. Kept here, too, they would cost memory, and those at the start would

@@ -31,6 +31,7 @@ _Static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is written as one");
 struct log {
     int fd;
     bool terminal;
+    bool quiet;
     atomic_uint_least8_t least[LOG_COMPONENTS]; /* enum log_severity */
     pthread_mutex_t lock;
     atomic_uint_least64_t dropped;
@@ -207,6 +208,17 @@ bool log_wants(const struct log *log, enum log_component component, enum log_sev
     return log && severity <= atomic_load_explicit(&log->least[component], memory_order_relaxed);
 }
 
+static bool needs_a_person(const struct log_event *event, enum log_severity severity)
+{
+    return severity == LOG_SEVERITY_ERROR || strcmp(event->name, "key_disabled") == 0;
+}
+
+static bool takes(const struct log *log, const struct log_event *event, enum log_severity severity)
+{
+    return log_wants(log, event->component, severity) &&
+           (!log->quiet || needs_a_person(event, severity));
+}
+
 static void write_line(struct log *log, enum log_severity severity, const struct log_event *event,
                        const struct log_field *fields, size_t field_count, const char *format,
                        va_list args)
@@ -231,7 +243,7 @@ void log_line(struct log *log, enum log_severity severity, const char *event, co
     struct log_event known = log_event_of(event);
     va_list args;
 
-    if (!log_wants(log, known.component, severity))
+    if (!takes(log, &known, severity))
         return;
     va_start(args, format);
     write_line(log, severity, &known, NULL, 0, format, args);
@@ -244,7 +256,7 @@ void log_fields(struct log *log, enum log_severity severity, const char *event,
     struct log_event known = log_event_of(event);
     va_list args;
 
-    if (!log_wants(log, known.component, severity))
+    if (!takes(log, &known, severity))
         return;
     va_start(args, format);
     write_line(log, severity, &known, fields, field_count, format, args);
@@ -288,6 +300,11 @@ void log_set_levels(struct log *log, const struct log_levels *levels)
 {
     for (int i = 0; i < LOG_COMPONENTS; i++)
         atomic_store_explicit(&log->least[i], levels->of[i], memory_order_relaxed);
+}
+
+void log_set_quiet(struct log *log)
+{
+    log->quiet = true;
 }
 
 uint64_t log_dropped(const struct log *log)

@@ -7,7 +7,7 @@
  * A sink that does not take a line at once loses it; lost lines are counted and reported with the
  * next one that gets through.
  *
- * Threads: log_line, log_fields and log_wants may be called from any thread; log_new and log_free
+ * Threads: log_set_quiet before there is more than one; log_line, log_fields and log_wants may be called from any thread; log_new and log_free
  * from one.
  */
 #ifndef SPAREKEY_OBSERVE_LOG_H
@@ -41,6 +41,10 @@ enum status log_new(int fd, enum log_severity least, struct log **ret_log);
 void log_free(struct log *log);
 void log_set_least(struct log *log, enum log_severity least); /* of every component */
 void log_set_levels(struct log *log, const struct log_levels *levels);
+
+/* From now on only what a person has to see to, within the levels: errors, and disabled keys. For a
+ * log that shares its sink with another program's words. */
+void log_set_quiet(struct log *log);
 
 /* Whether a line of this component and severity would be written; one load. NULL log: no. */
 bool log_wants(const struct log *log, enum log_component component, enum log_severity severity);

@@ -192,6 +192,9 @@ struct slice option_name_of_variable(struct slice variable);
 /* "--drain-timeout" of SPAREKEY_DRAIN_TIMEOUT; "--fallback-enabled" of OPENAI_FALLBACK_ENABLED. */
 void option_flag(const struct option *option, char out[OPTION_FLAG_MAX]);
 
+/* Whether a source gave this option its value: it is not the default. */
+bool option_given(const struct settings *settings, enum option_id id);
+
 /* The option of a flag (with its dashes, without "=…"). -1 for none. */
 int option_find_flag(struct slice flag);
 

@@ -14,6 +14,13 @@ struct settings *settings_ref(struct settings *settings)
     return settings;
 }
 
+bool option_given(const struct settings *settings, enum option_id id)
+{
+    const struct loaded *loaded = (const struct loaded *)(const void *)settings;
+
+    return loaded->origins[id].rank != ORIGIN_DEFAULT;
+}
+
 void settings_drop_keys(struct settings *settings)
 {
     for (size_t i = 0; i < settings->key_count; i++)

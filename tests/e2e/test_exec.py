@@ -1,5 +1,6 @@
 """sparekey exec -- CMD: the command's own world, and nobody's keys."""
 
+import json
 import os
 import re
 import resource
@@ -75,6 +76,22 @@ def test_the_limits_of_the_command(execute, kind):
     script = f"import resource; print(resource.getrlimit(resource.{kind}))"
     execute.preexec = lambda: resource.setrlimit(getattr(resource, kind), (soft, hard))
     assert execute.run(PYTHON, "-c", script)[1].decode().strip() == str((soft, hard))
+
+
+def test_the_gateway_is_quiet_beside_the_command(execute):
+    """So few open files that serve would warn of it. Whoever asks for a log gets one."""
+    execute.preexec = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))
+    assert execute.run("sh", "-c", "echo mine >&2") == (0, b"", b"mine\n")
+    assert b"few_open_files" in execute.run("true", options=["--log-level", "info"])[2]
+
+
+def test_what_needs_a_person_is_said(execute, stage):
+    """A disabled key in one line; that its request was saved by another key needs nobody."""
+    stage.processes[0].change("a", state="revoked")
+    code, out, errors = execute.run(PYTHON, "-c", ASK)
+    assert (code, out.splitlines()[0]) == (0, b"list")
+    line, = errors.splitlines()
+    assert json.loads(line)["event"] == "key_disabled"
 
 
 def test_tokens_differ_from_run_to_run(execute):

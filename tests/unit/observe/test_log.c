@@ -73,6 +73,21 @@ static const char *after_time(const char *line)
     return line + 9;
 }
 
+static void quiet_is_what_needs_a_person(void **state)
+{
+    struct pipe_log *p = *state;
+
+    log_set_quiet(p->log);
+    log_line(p->log, LOG_SEVERITY_WARN, "few_open_files", "x");
+    log_line(p->log, LOG_SEVERITY_WARN, "failover", "x");
+    log_line(p->log, LOG_SEVERITY_INFO, "ready", "x");
+    assert_string_equal(take_all(p->read_fd), "");
+    log_line(p->log, LOG_SEVERITY_WARN, "key_disabled", "revoked");
+    assert_non_null(strstr(take_all(p->read_fd), "\"message\":\"revoked\""));
+    log_fields(p->log, LOG_SEVERITY_ERROR, "gave_up", NULL, 0, "gone");
+    assert_non_null(strstr(take_all(p->read_fd), "\"message\":\"gone\""));
+}
+
 static void writes_json(void **state)
 {
     struct pipe_log *p = *state;
@@ -283,6 +298,7 @@ static void never_mixes_lines_of_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(quiet_is_what_needs_a_person, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(writes_json, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(escapes_json, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(fields_become_members, open_pipe, close_pipe),

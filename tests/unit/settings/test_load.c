@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "settings/options.h"
+
 static void the_stronger_source_wins(void **state)
 {
     struct fixture *f = *state;
@@ -63,6 +65,8 @@ static void named_files_replace_the_usual(void **state)
     assert_int_equal(f->settings->workers, 0);
     assert_int_equal(f->settings->max_connections, 16384);
     assert_int_equal(f->settings->keepalive_ms, 7000);
+    assert_true(option_given(f->settings, OPTION_KEEPALIVE));
+    assert_false(option_given(f->settings, OPTION_WORKERS));
     assert_int_equal(f->settings->max_body_bytes, 2 << 20);
     assert_string_equal(f->settings->config_file, "other.yaml");
     assert_int_equal(fixture_load(f, LIST("--env-file", "no.env", "--config=no.yaml"), NULL, false),

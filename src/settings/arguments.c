@@ -1,5 +1,6 @@
 /* The command line as a source: `--name value`, `--name=value`, and for switches `--name` alone. */
 #include "settings/loading.h"
+#include "settings/value.h"
 
 static const struct origin command_line = {ORIGIN_ARGUMENTS, 0, NULL};
 
@@ -21,23 +22,21 @@ static void refuse_secret(struct loading *l, const struct option *option)
                  option->name);
 }
 
-/* A switch takes the next argument only when that is one of the words for true and false, so that
- * `exec --fallback-enabled python3` runs python3. */
-static bool takes_next(const struct option *option, const char *next)
+/* A switch may stand alone. Where a command may follow it takes the next argument only when that is
+ * one of the words for true and false, so that `exec --fallback-enabled python3` runs python3; where
+ * none may, whatever is no option, so that a wrong word is told as one. */
+static bool takes_next(const struct option *option, const char *next, bool command_follows)
 {
-    static const char *const words[] = {"true", "false", "0", "1", "yes", "no", "on", "off"};
+    bool ignored;
 
     if (option->type != OPTION_BOOL)
         return true;
-    for (size_t i = 0; next && i < sizeof words / sizeof words[0]; i++) {
-        if (slice_ieq(slice_str(next), slice_str(words[i])))
-            return true;
-    }
-    return false;
+    return next &&
+           (command_follows ? value_bool(slice_str(next), &ignored) == STATUS_OK : next[0] != '-');
 }
 
 /* One option at `*at`, which is moved behind it. */
-static enum status read_option(struct loading *l, char ***at)
+static enum status read_option(struct loading *l, char ***at, bool command_follows)
 {
     struct slice flag = slice_str(*(*at)++);
     const char *equals = memchr(flag.ptr, '=', flag.len);
@@ -53,7 +52,7 @@ static enum status read_option(struct loading *l, char ***at)
         return STATUS_OK;
     }
     const struct option *option = &option_table[id];
-    if (!equals && takes_next(option, **at)) {
+    if (!equals && takes_next(option, **at, command_follows)) {
         if (!**at) {
             report_error(&l->reporter, &command_line, option->name, "a value must follow");
             return STATUS_OK;
@@ -77,7 +76,7 @@ enum status arguments_read(struct loading *l, char **arguments, char ***ret_rest
             at++;
             break;
         }
-        enum status status = read_option(l, &at);
+        enum status status = read_option(l, &at, ret_rest != NULL);
         if (status != STATUS_OK)
             return status;
     }

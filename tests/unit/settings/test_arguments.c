@@ -20,6 +20,23 @@ static void options_end_where_the_command_begins(void **state)
     assert_false(f->settings->fallback_enabled);
 }
 
+/* As --help writes it: "--fallback-enabled BOOL". */
+static void a_switch_takes_its_word(void **state)
+{
+    struct fixture *f = *state;
+
+    must_load(f, LIST("--fallback-enabled", "False", "--key-rotation-enabled", "--workers", "2"),
+              NULL);
+    assert_false(f->settings->fallback_enabled);
+    assert_true(f->settings->rotation_enabled);
+    assert_int_equal(f->settings->workers, 2);
+    must_load(f, LIST("--workers", "2", "--key-rotation-enabled", "no"), NULL);
+    assert_false(f->settings->rotation_enabled);
+    must_load(f, LIST("--key-rotation-enabled=0", "--fallback-enabled", "1"), NULL);
+    assert_false(f->settings->rotation_enabled);
+    assert_true(f->settings->fallback_enabled);
+}
+
 struct refusal {
     const char *arguments[3];
     const char *error;
@@ -32,6 +49,8 @@ static void refuses_arguments(void **state)
          "command line: unknown option \"--lisen\"; did you mean --listen?\n"
          "command line: unexpected argument \"x\"\n"},
         {{"--frobnicate=" KEY_A}, "command line: unknown option \"--frobnicate\"\n"},
+        {{"--fallback-enabled", "maybe"},
+         "command line: --fallback-enabled: expected true or false, got \"maybe\"\n"},
         {{"--workers"}, "command line: --workers: a value must follow\n"},
         {{"--workers", "many"},
          "command line: --workers: expected a whole number from 0 to 256, got \"many\"\n"},
@@ -58,6 +77,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(options_end_where_the_command_begins),
+        TEST(a_switch_takes_its_word),
         TEST(refuses_arguments),
     };
 

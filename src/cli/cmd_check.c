@@ -5,6 +5,7 @@
 
 #include "cli/check.h"
 #include "cli/cli.h"
+#include "cli/own_options.h"
 
 /* Exit codes of its own; EXIT_OK is 0, nothing found. */
 enum { EXIT_FOUND = 1, EXIT_NOT_CHECKED = 2 };
@@ -12,22 +13,6 @@ enum { EXIT_FOUND = 1, EXIT_NOT_CHECKED = 2 };
 struct request {
     bool live, json;
 };
-
-/* Takes our own arguments out of the list; the rest are settings. */
-static void take_own(char **arguments, struct request *request)
-{
-    char **to = arguments;
-
-    for (; *arguments; arguments++) {
-        if (strcmp(*arguments, "--live") == 0)
-            request->live = true;
-        else if (strcmp(*arguments, "--json") == 0)
-            request->json = true;
-        else
-            *to++ = *arguments;
-    }
-    *to = NULL;
-}
 
 static int not_checked(struct slice why)
 {
@@ -97,7 +82,10 @@ int cmd_check(char **arguments)
     struct findings findings = {0};
     struct vault *vault;
 
-    take_own(arguments, &request);
+    const struct own_option own[] = {
+        {"--live", .flag = &request.live}, {"--json", .flag = &request.json}, {NULL}};
+    if (!own_options_take(own, arguments))
+        return EXIT_NOT_CHECKED;
     if (vault_new(&vault) != STATUS_OK)
         return not_checked(SLICE("out of memory"));
     int code = run(arguments, &request, vault, &findings);

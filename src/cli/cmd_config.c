@@ -2,32 +2,13 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/own_options.h"
 
 /* What of the arguments is config's own. */
 struct request {
     bool check;
     const char *sample; /* "env", "yaml", or NULL */
 };
-
-/* Takes our own arguments out of the list; the rest are settings. */
-static void take_own(char **arguments, struct request *request)
-{
-    char **to = arguments;
-
-    for (; *arguments; arguments++) {
-        if (strcmp(*arguments, "--check") == 0)
-            request->check = true;
-        else if (strncmp(*arguments, "--sample=", 9) == 0)
-            request->sample = *arguments + 9;
-        else if (strcmp(*arguments, "--sample") != 0)
-            *to++ = *arguments;
-        else if (arguments[1])
-            request->sample = *++arguments;
-        else
-            request->sample = "";
-    }
-    *to = NULL;
-}
 
 static int print_sample(const char *form)
 {
@@ -71,7 +52,10 @@ int cmd_config(char **arguments)
     struct settings *settings;
     bool warned = false;
 
-    take_own(arguments, &request);
+    const struct own_option own[] = {
+        {"--check", .flag = &request.check}, {"--sample", .text = &request.sample}, {NULL}};
+    if (!own_options_take(own, arguments))
+        return EXIT_USAGE;
     if (request.sample)
         return print_sample(request.sample);
     int code = cli_load_settings(arguments, NULL, &vault, &settings, &warned);

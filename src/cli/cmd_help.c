@@ -52,6 +52,10 @@ int cmd_help(char **arguments)
 
     if (!*arguments)
         return help_overview(false);
+    if (arguments[1]) {
+        (void)fprintf(stderr, "sparekey: help explains one command at a time\n");
+        return EXIT_USAGE;
+    }
     const struct command *command = command_find(*arguments);
     if (!command)
         return command_unknown(*arguments);

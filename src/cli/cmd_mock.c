@@ -7,6 +7,7 @@
 
 #include "base/number.h"
 #include "cli/cli.h"
+#include "cli/own_options.h"
 #include "mock/mock.h"
 
 /* The loop and what ends it. */
@@ -23,40 +24,10 @@ struct arguments {
     bool tls;
 };
 
-static const struct {
-    const char *name;
-    size_t offset; /* of a const char * in struct arguments */
-} text_options[] = {
-    {"--listen", offsetof(struct arguments, mock.listen)},
-    {"--control", offsetof(struct arguments, mock.control)},
-    {"--script", offsetof(struct arguments, mock.script)},
-    {"--tls-cert", offsetof(struct arguments, mock.tls_cert)},
-    {"--tls-key", offsetof(struct arguments, mock.tls_key)},
-    {"--ca-out", offsetof(struct arguments, mock.ca_out)},
-    {"--seed", offsetof(struct arguments, seed)},
-};
-
 static int wrong(const char *subject, const char *what)
 {
     (void)fprintf(stderr, "sparekey mock: %s: %s\n", subject, what);
     return EXIT_USAGE;
-}
-
-/* Takes one option: "--name value" or "--name=value". Returns how many arguments it was; 0: none
- * of ours. */
-static int take_option(char **at, struct arguments *ret)
-{
-    for (size_t i = 0; i < sizeof(text_options) / sizeof(text_options[0]); i++) {
-        size_t len = strlen(text_options[i].name);
-        if (strncmp(*at, text_options[i].name, len) != 0)
-            continue;
-        const char *value = (*at)[len] == '=' ? *at + len + 1 : (*at)[len] == '\0' ? at[1] : NULL;
-        if (!value)
-            continue;
-        memcpy((char *)ret + text_options[i].offset, &value, sizeof(value));
-        return (*at)[len] == '=' ? 1 : 2;
-    }
-    return 0;
 }
 
 static int check(struct arguments *arguments)
@@ -79,17 +50,24 @@ static int check(struct arguments *arguments)
 
 static int read_arguments(char **at, struct arguments *ret)
 {
+    struct mock_options *mock = &ret->mock;
+    const struct own_option own[] = {{"--listen", .text = &mock->listen},
+                                     {"--control", .text = &mock->control},
+                                     {"--script", .text = &mock->script},
+                                     {"--tls-cert", .text = &mock->tls_cert},
+                                     {"--tls-key", .text = &mock->tls_key},
+                                     {"--ca-out", .text = &mock->ca_out},
+                                     {"--seed", .text = &ret->seed},
+                                     {"--tls", .flag = &ret->tls},
+                                     {NULL}};
+
     *ret =
         (struct arguments){.mock = {.listen = "127.0.0.1:0", .control = "127.0.0.1:0", .seed = 1}};
-    while (*at) {
-        int taken = take_option(at, ret);
-        if (!taken && strcmp(*at, "--tls") == 0) {
-            ret->tls = true;
-            taken = 1;
-        }
-        if (!taken)
-            return wrong(*at, "unknown option, or one without its value; see sparekey help mock");
-        at += taken;
+    if (!own_options_take(own, at))
+        return EXIT_USAGE;
+    if (*at) {
+        own_options_refuse(own, *at);
+        return EXIT_USAGE;
     }
     return check(ret);
 }

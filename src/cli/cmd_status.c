@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/gateway_client.h"
 #include "cli/health_view.h"
+#include "cli/own_options.h"
 
 /* Of more keys than this, the worst are shown, unless all are asked for. */
 #define STATUS_ROWS_MAX 50
@@ -14,26 +15,6 @@ struct request {
     const char *url;
     bool json, all;
 };
-
-/* Takes our own arguments out of the list; the rest are settings. */
-static void take_own(char **arguments, struct request *request)
-{
-    char **to = arguments;
-
-    for (; *arguments; arguments++) {
-        if (strcmp(*arguments, "--json") == 0)
-            request->json = true;
-        else if (strcmp(*arguments, "--all") == 0)
-            request->all = true;
-        else if (strncmp(*arguments, "--url=", 6) == 0)
-            request->url = *arguments + 6;
-        else if (strcmp(*arguments, "--url") != 0)
-            *to++ = *arguments;
-        else
-            request->url = arguments[1] ? *++arguments : "";
-    }
-    *to = NULL;
-}
 
 static enum status write_all(struct health *health, const struct request *request,
                              struct buffer *out)
@@ -83,7 +64,12 @@ int cmd_status(char **arguments)
     struct buffer reason = {0};
     char why[512];
 
-    take_own(arguments, &request);
+    const struct own_option own[] = {{"--url", .text = &request.url},
+                                     {"--json", .flag = &request.json},
+                                     {"--all", .flag = &request.all},
+                                     {NULL}};
+    if (!own_options_take(own, arguments))
+        return EXIT_USAGE;
     int code = gateway_client_open(&client, arguments, request.url);
     if (code == EXIT_OK) {
         gateway_client_ask(&client, "/api/openai/health", &fetch);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/own_options.h"
 #include "cli/serving.h"
 #include "net/tls.h"
 #include "net/upstream.h"
@@ -51,46 +52,17 @@ struct test {
 
 /* ---- arguments --------------------------------------------------------------------------- */
 
-/* Where an own option's value goes; NULL for what is not one of ours. */
-static const char **place_of(struct test *t, const char *name, size_t len)
-{
-    const struct {
-        const char *name;
-        const char **place;
-    } own[] = {{"--type", &t->type},     {"--inject", &t->inject}, {"--n", &t->n},
-               {"--prompt", &t->prompt}, {"--model", &t->model},   {"--max-tokens", &t->max_tokens},
-               {"--url", &t->url}};
-
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-        if (slice_eq(slice_str(own[i].name), slice_of(name, len)))
-            return own[i].place;
-    return NULL;
-}
-
-/* Takes our own arguments out of the list; the rest are settings. False: a value is missing. */
+/* Takes our own arguments out of the list; the rest are settings. */
 static bool take_own(struct test *t, char **arguments)
 {
-    char **to = arguments;
+    const struct own_option own[] = {
+        {"--type", .text = &t->type},     {"--inject", .text = &t->inject},
+        {"--n", .text = &t->n},           {"--prompt", .text = &t->prompt},
+        {"--model", .text = &t->model},   {"--max-tokens", .text = &t->max_tokens},
+        {"--url", .text = &t->url},       {"--json", .flag = &t->json},
+        {"--direct", .flag = &t->direct}, {NULL}};
 
-    for (; *arguments; arguments++) {
-        const char *equals = strchr(*arguments, '=');
-        size_t len = equals ? (size_t)(equals - *arguments) : strlen(*arguments);
-        const char **place = place_of(t, *arguments, len);
-        if (strcmp(*arguments, "--json") == 0) {
-            t->json = true;
-        } else if (strcmp(*arguments, "--direct") == 0) {
-            t->direct = true;
-        } else if (!place) {
-            *to++ = *arguments;
-        } else if (equals || arguments[1]) {
-            *place = equals ? equals + 1 : *++arguments;
-        } else {
-            (void)fprintf(stderr, "sparekey test: %s needs a value\n", *arguments);
-            return false;
-        }
-    }
-    *to = NULL;
-    return true;
+    return own_options_take(own, arguments);
 }
 
 /* ---- the request ------------------------------------------------------------------------- */

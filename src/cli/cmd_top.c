@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/gateway_client.h"
 #include "cli/health_view.h"
+#include "cli/own_options.h"
 #include "cli/screen.h"
 
 #define TOP_REFRESH_MS       2000
@@ -177,28 +178,14 @@ static void run(struct top *t)
     }
 }
 
-/* Takes --url out of the list; the rest are settings. */
-static const char *take_url(char **arguments)
-{
-    const char *url = NULL;
-    char **to = arguments;
-
-    for (; *arguments; arguments++) {
-        if (strncmp(*arguments, "--url=", 6) == 0)
-            url = *arguments + 6;
-        else if (strcmp(*arguments, "--url") != 0)
-            *to++ = *arguments;
-        else
-            url = arguments[1] ? *++arguments : "";
-    }
-    *to = NULL;
-    return url;
-}
-
 int cmd_top(char **arguments)
 {
     struct top t = {.per_s = -1, .failovers = -1};
-    const char *url = take_url(arguments);
+    const char *url = NULL;
+    const struct own_option own[] = {{"--url", .text = &url}, {NULL}};
+
+    if (!own_options_take(own, arguments))
+        return EXIT_USAGE;
     int code = gateway_client_open(&t.client, arguments, url);
 
     if (code == EXIT_OK && !screen_enter(&t.screen)) {

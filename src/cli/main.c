@@ -5,6 +5,7 @@
 
 #include "cli/process.h"
 #include "settings/names.h"
+#include "settings/options.h"
 #include "settings/report.h"
 
 /* In the order of --help. A new subcommand is a line here and a file in meson.build. */
@@ -93,12 +94,23 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
+static int option_unplaced(const char *shown)
+{
+    (void)fprintf(stderr,
+                  "sparekey: unknown option %s; options follow a command, as in sparekey serve "
+                  "--listen 127.0.0.1:7539; see sparekey --help\n",
+                  shown);
+    return EXIT_USAGE;
+}
+
 int command_unknown(const char *name)
 {
     struct name_search search = {.name = slice_str(name)};
     char quoted[REPORT_QUOTE_MAX];
     const char *shown = report_quote(search.name, false, quoted); /* it may be a key */
 
+    if (*name == '-')
+        return option_unplaced(shown);
     for (const struct command *c = command_table; c->name; c++)
         name_offer(&search, slice_str(c->name), c->name);
     if (search.match)
@@ -114,6 +126,14 @@ static bool is_help(const char *argument)
     return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
+/* Whether the next argument is this option's value. */
+static bool takes_value(const char *argument)
+{
+    int id = option_find_flag(slice_str(argument)); /* "--name=value" is no flag: it has its own */
+
+    return id >= 0 && option_table[id].type != OPTION_BOOL;
+}
+
 /* Whether the command is asked about rather than run. What stands behind "--", or belongs to the
  * program that exec runs, is not ours to read. */
 static bool asks_for_help(const struct command *command, char **arguments)
@@ -123,6 +143,8 @@ static bool asks_for_help(const struct command *command, char **arguments)
             return true;
         if (command->runs_command && (*arguments)[0] != '-')
             return false;
+        if (command->runs_command && takes_value(*arguments) && arguments[1])
+            arguments++;
     }
     return false;
 }

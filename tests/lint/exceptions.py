@@ -24,6 +24,7 @@ UNTESTED = {
     "cli/demo_process": "tests/e2e/test_demo.py",
     "cli/demo_traffic": "tests/e2e/test_demo.py",
     "cli/demo_view": "tests/e2e/test_demo.py",
+    "cli/own_options": "tests/unit/cli runs the commands that have some",
     "cli/load": "tests/unit/cli and tests/e2e/test_operation.py run the commands that load",
     "cli/main": "tests/unit/cli and tests/e2e/test_operation.py: usage",
     "cli/serving": "tests/e2e/test_operation.py: start, reload, drain",

@@ -56,6 +56,30 @@ static void answers_mistakes_with_one_line(void **state)
         {"SPAREKEY_WORKERS=many", "config --check", 2,
          "sparekey: environment: SPAREKEY_WORKERS: expected a whole number from 0 to 256, got "
          "\"many\"\n"},
+        {"", "--listen 127.0.0.1:0", 2,
+         "sparekey: unknown option \"--listen\"; options follow a command, as in sparekey serve "
+         "--listen 127.0.0.1:7539; see sparekey --help\n"},
+        {"", "help serve exec", 2, "sparekey: help explains one command at a time\n"},
+        {"", "config --chek", 2,
+         "sparekey: command line: unknown option \"--chek\"; did you mean --check?\n"},
+        {"", "config --check=yes", 2, "sparekey: command line: --check: takes no value\n"},
+        {"", "status --al", 2,
+         "sparekey: command line: unknown option \"--al\"; did you mean --all?\n"},
+        {"", "status --url", 2, "sparekey: command line: --url: a value must follow\n"},
+        {"", "top --ur=x", 2,
+         "sparekey: command line: unknown option \"--ur\"; did you mean --url?\n"},
+        {"", "check --liv", 2,
+         "sparekey: command line: unknown option \"--liv\"; did you mean --live?\n"},
+        {"", "test --injct 429", 2,
+         "sparekey: command line: unknown option \"--injct\"; did you mean --inject?\n"},
+        {"", "status --lisen x", 2,
+         "sparekey: command line: unknown option \"--lisen\"; did you mean --listen?\n"
+         "sparekey: command line: unexpected argument \"x\"\n"},
+        {"", "mock --lisen x", 2,
+         "sparekey: command line: unknown option \"--lisen\"; did you mean --listen?\n"},
+        {"", "mock --workers 2", 2, "sparekey: command line: unknown option \"--workers\"\n"},
+        {"", "mock extra", 2, "sparekey: command line: unexpected argument \"extra\"\n"},
+        {"", "mock --seed", 2, "sparekey: command line: --seed: a value must follow\n"},
         {"", "mock --listen bad", 2,
          "sparekey mock: --listen: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 or "
          "[::1]:8080, or localhost, got \"bad\"\n"},
@@ -63,12 +87,14 @@ static void answers_mistakes_with_one_line(void **state)
          "sparekey mock: --listen: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 or "
          "[::1]:8080, or localhost, got \"somewhere:0\"\n"},
         {"", "mock --control 127.0.0.1:65536", 2,
-         "sparekey mock: --control: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 or "
+         "sparekey mock: --control: expected ADDRESS:PORT with a numeric address, as 127.0.0.1:0 "
+         "or "
          "[::1]:8080, or localhost, got \"127.0.0.1:65536\"\n"},
         {"", "mock --listen 192.0.2.1:0", 2, /* RFC 5737: nobody's */
          "sparekey mock: 192.0.2.1:0: this machine has no such address\n"},
         {"OPENAI_API_KEY=sk-1", "serve --listen 127.0.0.1:0 --ca-file none.pem", 2,
-         "sparekey: command line: --ca-file: cannot read \"none.pem\": No such file or directory\n"},
+         "sparekey: command line: --ca-file: cannot read \"none.pem\": No such file or "
+         "directory\n"},
         {"OPENAI_API_KEY=sk-1", "serve --listen 127.0.0.1:0 --ca-file /dev/null", 2,
          "sparekey: SPAREKEY_CA_FILE: cannot trust /dev/null: it holds nothing in PEM form\n"},
         {"OPENAI_API_KEY=sk-1", "test --url https://127.0.0.1:1 --ca-file /dev/null", 2,
@@ -128,6 +154,9 @@ static void explains_itself(void **state)
         {"config --help", 0, "--drain-timeout DURATION, SPAREKEY_DRAIN_TIMEOUT"},
         {"config --workers 3 -h", 0, "usage: sparekey config"},
         {"exec --help", 0, "usage: sparekey exec"},
+        {"exec --workers 2 --fallback-enabled --help", 0, "usage: sparekey exec"},
+        {"mock --help", 0, "usage: sparekey mock"},
+        {"help help", 0, "usage: sparekey help"},
         {"status --help", 0, "--url URL"},
         {"top --help", 0, "q quits"},
         {"check --help", 0, "--live"},

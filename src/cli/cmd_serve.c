@@ -66,7 +66,8 @@ static void announce(const struct serving *s)
 
     gateway_url(s->gateway, url, sizeof url);
     (void)printf("sparekey: ready at %s\n", url);
-    (void)cli_end_output(EXIT_OK); /* said; those who do not wait for the line are served all the same */
+    (void)cli_end_output(
+        EXIT_OK); /* said; those who do not wait for the line are served all the same */
     log_line(s->log, LOG_SEVERITY_INFO, "ready", "%zu keys, upstream %s, listening at %s",
              s->key_count, s->settings->upstream.text, url);
 }

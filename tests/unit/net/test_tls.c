@@ -379,19 +379,21 @@ static void unreadable_files_are_refused_with_the_reason(void **state)
     struct tls_context *context = NULL;
     struct buffer reason = {0};
     assert_int_equal(tls_client_context_new("/nonexistent/ca.pem", &reason, &context), STATUS_TLS);
-    assert_true(slice_eq(buffer_slice(&reason),
-                         SLICE("SPAREKEY_CA_FILE: cannot trust /nonexistent/ca.pem: No such file or "
-                               "directory")));
+    assert_true(
+        slice_eq(buffer_slice(&reason),
+                 SLICE("SPAREKEY_CA_FILE: cannot trust /nonexistent/ca.pem: No such file or "
+                       "directory")));
     buffer_clear(&reason);
     assert_int_equal(tls_client_context_new("/dev/null", &reason, &context), STATUS_TLS);
-    assert_true(slice_eq(
-        buffer_slice(&reason),
-        SLICE("SPAREKEY_CA_FILE: cannot trust /dev/null: it holds nothing in PEM form")));
+    assert_true(
+        slice_eq(buffer_slice(&reason),
+                 SLICE("SPAREKEY_CA_FILE: cannot trust /dev/null: it holds nothing in PEM form")));
     buffer_clear(&reason);
     assert_int_equal(
         tls_server_context_new("/nonexistent/crt", pki.good.key_file, &reason, &context),
         STATUS_TLS);
-    assert_true(slice_contains_nocase(buffer_slice(&reason), SLICE("/nonexistent/crt: No such file")));
+    assert_true(
+        slice_contains_nocase(buffer_slice(&reason), SLICE("/nonexistent/crt: No such file")));
     buffer_clear(&reason);
     assert_int_equal(
         tls_server_context_new(pki.good.cert_file, pki.expired.key_file, &reason, &context),

@@ -92,8 +92,8 @@ static void what_is_no_file_is_told(void **state)
         assert_int_equal(rmdir(path), 0);
         assert_int_equal(mkfifo(path, 0600), 0);
         assert_int_equal(fixture_load(f, NULL, NULL, false), STATUS_INVALID);
-        (void)snprintf(expected, sizeof expected,
-                       "%s: cannot be read: it is not a regular file\n", names[i]);
+        (void)snprintf(expected, sizeof expected, "%s: cannot be read: it is not a regular file\n",
+                       names[i]);
         assert_errors(f, expected);
         fixture_remove_files(f);
         must_load(f, NULL, NULL);

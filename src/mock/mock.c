@@ -131,7 +131,7 @@ static enum status refuse_address(struct buffer *reason, const char *option, con
 static enum status explain_listen(struct buffer *reason, enum status status, const char *address)
 {
     return explain(reason, status, address,
-                   status == STATUS_IN_USE    ? "the address is in use by another process"
+                   status == STATUS_IN_USE    ? "already in use by another process"
                    : status == STATUS_INVALID ? "this machine has no such address"
                                               : status_text(status));
 }

@@ -5,7 +5,8 @@
  * lock (pool/fast.h); whatever needs a decision takes one short lock.
  *
  * A load builds its entries and specifications aside, tells the pool in steps, between which those
- * pass who wait for the lock, and drops the old entries after the last thread that may have had one in hand has looked up.
+ * pass who wait for the lock, and drops the old entries after the last thread that may have had one in
+ * hand has looked up.
  *
  * Threads: all functions may be called from any thread; a few of them at most (one reader of the
  * pool is kept for each thread that ever chose a key).
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/key_batch.h"
 #include "gateway/tally.h"
 #include "pool/figures.h"
 #include "pool/models.h"
@@ -26,32 +28,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* What a key is besides its secret; neighbours that were configured together share it. */
-struct entry_traits {
-    struct key_batch *batch;      /* whose memory this is: all entries of one load */
-    uint32_t service;             /* index into keyring_service */
-    char *name;                   /* "OPENAI_API_KEY_FALLBACK_1", "keys.txt" */
-    char *organization, *project; /* configured, sent as headers; NULL = none */
-    char *auth_header;            /* NULL = "Authorization: Bearer" */
-};
-
-/* What is needed to use a key. Immutable, reference-counted: an attempt in flight keeps the entry
- * of a key that a reload has dropped. */
-struct key_entry {
-    uint32_t refs; /* only through __atomic builtins */
-    uint32_t line; /* part of the name (key_name_text) */
-    struct secret *secret;
-    const struct entry_traits *traits;
-};
-
-void key_entry_unref(struct key_entry *entry); /* NULL is allowed */
-
-/* "sk-proj...N0IA" */
-const char *key_entry_mask(const struct key_entry *entry, char out[SECRET_MASK_MAX]);
-
-/* "OPENAI_API_KEY_FALLBACK_1", "keys.txt:17" */
-const char *key_entry_name(const struct key_entry *entry, char out[KEY_NAME_MAX]);
 
 struct keyring;
 

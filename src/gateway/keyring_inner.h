@@ -47,7 +47,7 @@ struct keyring {
 /* ---- keyring_lock.c ---- */
 
 /* Returns the time for the pool: `now_ns`, or the latest it has been told. */
-int64_t keyring_lock(struct keyring *ring, int64_t now_ns);
+int64_t keyring_lock(struct keyring *ring, int64_t now_ns) __attribute__((nonnull));
 
 /* Lets go of the lock, and tells the waiting when something changed for them, and the watch what.
  * `loaded`: keys have come by a load. */

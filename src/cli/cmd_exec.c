@@ -267,7 +267,7 @@ static int run(struct exec *e, char **arguments)
                     stderr);
         return EXIT_USAGE;
     }
-    serving_be_quiet(&e->serving);
+    serving_be_private(&e->serving);
     code = serving_start(&e->serving);
     if (code == EXIT_OK)
         code = prepare_child_environment(e);

@@ -307,18 +307,11 @@ static int set_service(struct test *t, const char *url)
     return EXIT_NOT_ASKED;
 }
 
-/* Where a gateway with these settings listens; an address for all is reached by loopback. */
 static int set_listen(struct test *t, const struct settings *settings)
 {
-    const char *host = settings->listen.host;
-    char url[160];
+    char url[LISTEN_URL_MAX];
 
-    if (strcmp(host, "0.0.0.0") == 0)
-        host = "127.0.0.1";
-    else if (strcmp(host, "::") == 0)
-        host = "::1";
-    (void)snprintf(url, sizeof url, strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
-                   settings->listen.port);
+    settings_listen_url(settings, settings->listen.port, url);
     return set_service(t, url);
 }
 
@@ -386,7 +379,7 @@ static int test_direct(struct test *t, char **arguments)
     (void)snprintf(token, sizeof token, "%s", strchr(variable, '=') + 1);
     bool loaded = serving_load(&serving, arguments, environment, NULL) == EXIT_OK;
     if (loaded)
-        serving_be_quiet(&serving);
+        serving_be_private(&serving);
     if (loaded && serving_start(&serving) == EXIT_OK) {
         t->token = slice_str(token);
         gateway_url(serving.gateway, url, sizeof url);

@@ -15,24 +15,11 @@ static int refuse(const char *url, const char *why)
     return EXIT_USAGE;
 }
 
-/* The address that serve would listen at, as one reaches it from here. */
-static const char *own_url(struct gateway_client *c)
-{
-    const char *host = c->settings->listen.host;
-
-    if (strcmp(host, "0.0.0.0") == 0)
-        host = "127.0.0.1";
-    else if (strcmp(host, "::") == 0)
-        host = "::1";
-    bool v6 = strchr(host, ':') != NULL;
-    return arena_printf(&c->arena, "http://%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "",
-                        c->settings->listen.port);
-}
-
 /* With or without /v1, as it stands in OPENAI_BASE_URL. */
 static int take_url(struct gateway_client *c, const char *url)
 {
     const char *why = "out of memory";
+    char own[LISTEN_URL_MAX];
 
     if (!url && c->settings->listen.port == 0) {
         (void)fputs("sparekey: SPAREKEY_LISTEN has port 0, any free one: say where the gateway is "
@@ -40,10 +27,12 @@ static int take_url(struct gateway_client *c, const char *url)
                     stderr);
         return EXIT_USAGE;
     }
-    if (!url)
-        url = own_url(c);
-    if (!url || url_parse(slice_str(url), &c->arena, &why, &c->url) != STATUS_OK)
-        return refuse(url ? url : "", why);
+    if (!url) {
+        settings_listen_url(c->settings, c->settings->listen.port, own);
+        url = own;
+    }
+    if (url_parse(slice_str(url), &c->arena, &why, &c->url) != STATUS_OK)
+        return refuse(url, why);
     if (c->url.path[0] && strcmp(c->url.path, "/v1") != 0)
         return refuse(url, "its path must be empty or /v1");
     return EXIT_OK;

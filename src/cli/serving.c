@@ -87,10 +87,11 @@ int serving_load(struct serving *s, char **arguments, char **environment, char *
     return check(s);
 }
 
-void serving_be_quiet(struct serving *s)
+void serving_be_private(struct serving *s)
 {
     if (!option_given(s->settings, OPTION_LOG_LEVEL))
         log_set_quiet(s->log);
+    s->settings->tls_cert = s->settings->tls_key = NULL;
 }
 
 /* The gateway has the keys now. Kept here, too, they would cost memory, and those at the start would

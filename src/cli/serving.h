@@ -28,9 +28,10 @@ struct serving {
  * serving_reload. serving_fini is due in any case. */
 int serving_load(struct serving *s, char **arguments, char **environment, char ***ret_rest);
 
-/* For a gateway whose standard error is also somebody else's: says only what a person has to see to,
- * unless the settings say how much. After serving_load. */
-void serving_be_quiet(struct serving *s);
+/* For a gateway of one command's own: its standard error is also somebody else's, so it says only what
+ * a person has to see to, unless the settings say how much; and who is served speaks plain HTTP,
+ * whatever the settings say of a listener for others. After serving_load. */
+void serving_be_private(struct serving *s);
 
 /* Starts the gateway; an exit code, the reason printed. */
 int serving_start(struct serving *s);

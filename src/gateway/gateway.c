@@ -78,16 +78,19 @@ static void name_ourselves(struct shared *shared)
     shared->request_ids = (uint64_t)id << 32;
 }
 
-static enum status check_ca_file(const struct settings *settings, struct buffer *reason)
+/* Whether the files of certificates serve their purpose: every worker reads them by itself later. */
+static enum status check_tls(const struct settings *settings, struct buffer *reason)
 {
-    struct tls_context *context;
-    enum status status;
+    struct tls_context *context = NULL;
+    enum status status = STATUS_OK;
 
-    if (!settings->ca_file)
-        return STATUS_OK;
-    status = tls_client_context_new(settings->ca_file, reason, &context);
-    if (status == STATUS_OK)
-        tls_context_free(context);
+    if (settings->ca_file)
+        status = tls_client_context_new(settings->ca_file, reason, &context);
+    tls_context_free(context);
+    context = NULL;
+    if (status == STATUS_OK && settings->tls_cert)
+        status = tls_server_context_new(settings->tls_cert, settings->tls_key, reason, &context);
+    tls_context_free(context);
     return status;
 }
 
@@ -103,7 +106,7 @@ enum status gateway_new(struct settings *settings, struct log *log, struct buffe
     name_ourselves(&g->shared);
     g->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->workers = calloc(workers_wanted(settings), sizeof *g->workers);
-    enum status status = check_ca_file(settings, reason);
+    enum status status = check_tls(settings, reason);
     if (status == STATUS_OK && (g->done_fd < 0 || !g->workers))
         status = STATUS_NO_MEMORY;
     if (status == STATUS_OK)
@@ -201,15 +204,10 @@ uint16_t gateway_port(const struct gateway *g)
 
 void gateway_url(const struct gateway *g, char *out, size_t size)
 {
-    const char *host = g->settings->listen.host;
-    bool any = strcmp(host, "0.0.0.0") == 0, any6 = strcmp(host, "::") == 0;
-    bool v6 = strchr(host, ':') != NULL;
+    char origin[LISTEN_URL_MAX];
 
-    (void)snprintf(out, size, "http://%s%s%s:%u/v1", v6 ? "[" : "",
-                   any    ? "127.0.0.1"
-                   : any6 ? "::1"
-                          : host,
-                   v6 ? "]" : "", g->port);
+    settings_listen_url(g->settings, g->port, origin);
+    (void)snprintf(out, size, "%s/v1", origin);
 }
 
 static void explain_reload(enum status status, struct buffer *reason)
@@ -227,7 +225,7 @@ static void explain_reload(enum status status, struct buffer *reason)
 
 enum status gateway_reload(struct gateway *g, struct settings *settings, struct buffer *reason)
 {
-    enum status status = check_ca_file(settings, reason);
+    enum status status = check_tls(settings, reason);
     if (status == STATUS_OK)
         status = keyring_load(g->shared.keyring, settings, now_ns());
     if (status != STATUS_OK) {

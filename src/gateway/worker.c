@@ -111,6 +111,33 @@ static void renew_tls(struct worker *w)
     tls_context_free(before);
 }
 
+/* For the listener; NULL with STATUS_OK: plain HTTP. */
+static enum status own_tls(struct worker *w, struct tls_context **ret)
+{
+    struct buffer reason = {0};
+    enum status status = STATUS_OK;
+
+    *ret = NULL;
+    if (w->settings->tls_cert)
+        status = tls_server_context_new(w->settings->tls_cert, w->settings->tls_key, &reason, ret);
+    if (status != STATUS_OK)
+        log_line(w->shared->log, LOG_SEVERITY_ERROR, "tls_context", "%.*s", (int)reason.len,
+                 reason.len ? reason.data : "");
+    buffer_clear(&reason);
+    return status;
+}
+
+/* For connections accepted from now on. What cannot be read leaves the old certificate. */
+static void renew_own_tls(struct worker *w)
+{
+    struct tls_context *next;
+
+    if (own_tls(w, &next) != STATUS_OK)
+        return;
+    tls_context_free(w->tls_own);
+    w->tls_own = w->server.tls = next;
+}
+
 /* Without memory the old way stays. */
 static void renew_proxy(struct worker *w)
 {
@@ -142,6 +169,7 @@ static void swap_settings(struct worker *w, struct settings *settings)
     if (w->tls && reads_file)
         renew_tls(w);
     renew_proxy(w);
+    renew_own_tls(w);
     w->server.limits = limits_from(settings);
     alerts_configure(w->alerts);
     for (unsigned i = 0; i < KEYRING_SERVICES_MAX; i++) {
@@ -328,10 +356,12 @@ enum status worker_init(struct worker *w, struct shared *shared, struct settings
     list_init(&w->event_streams);
     wheel_timer_init(&w->drain_timer, drain_timed_out);
     pthread_mutex_init(&w->mail_lock, NULL);
-    server_init(&w->server, &w->loop, &router_ops, &limits, NULL, w);
+    status = own_tls(w, &w->tls_own);
+    server_init(&w->server, &w->loop, &router_ops, &limits, w->tls_own, w);
     w->server.drained_down = all_drained;
     w->server.all_conns = &shared->connections;
-    status = way_out_proxy(settings, &w->proxy);
+    if (status == STATUS_OK)
+        status = way_out_proxy(settings, &w->proxy);
     if (status == STATUS_OK)
         status = server_listen(&w->server, settings->listen.host, port);
     if (status != STATUS_OK)
@@ -374,6 +404,7 @@ void worker_fini(struct worker *w)
     buffer_clear(&w->scratch_fields);
     buffer_clear(&w->scratch_target);
     tls_context_free(w->tls);
+    tls_context_free(w->tls_own);
     proxy_unref(w->proxy);
     net_loop_fini(&w->loop);
     settings_unref(w->new_settings);

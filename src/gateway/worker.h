@@ -58,6 +58,7 @@ struct worker {
     struct settings *settings;                        /* a reference; swapped on this thread only */
     struct upstream *upstreams[KEYRING_SERVICES_MAX]; /* made when first used */
     struct tls_context *tls;                          /* for upstreams, made when first used */
+    struct tls_context *tls_own;                      /* the listener\'s, NULL = plain HTTP */
     struct proxy *proxy; /* of the settings, NULL = none; see gateway/way_out.h */
     struct list waiting; /* exchanges to ask again when the pool changes */
     struct list free_exchanges, free_workspaces;

@@ -487,10 +487,23 @@ static enum status check_ca_file(struct loading *l)
     return STATUS_OK;
 }
 
+static void check_listener_tls(struct loading *l)
+{
+    const struct settings *settings = &l->loaded->settings;
+    enum option_id given = settings->tls_cert ? OPTION_TLS_CERT : OPTION_TLS_KEY;
+    enum option_id missing = settings->tls_cert ? OPTION_TLS_KEY : OPTION_TLS_CERT;
+
+    if (!settings->tls_cert != !settings->tls_key)
+        report_error(&l->reporter, &l->loaded->origins[given], option_table[given].name,
+                     "needs %s as well", option_table[missing].name);
+}
+
 static enum status judge(struct loading *l)
 {
     warn_unknown_names(l);
     enum status status = set_options(l);
+    if (status == STATUS_OK)
+        check_listener_tls(l);
     if (status == STATUS_OK)
         status = check_ca_file(l);
     if (status == STATUS_OK)

@@ -81,6 +81,10 @@ enum {
       "all")                                                                                       \
     X(LISTEN, "SPAREKEY_LISTEN", ADDRESS, NULL, 0, 0, "127.0.0.1:7539", NULL, 0, listen,           \
       GROUP_GATEWAY, "where the gateway listens; port 0 = any free one")                           \
+    X(TLS_CERT, "SPAREKEY_TLS_CERT", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, tls_cert,           \
+      GROUP_GATEWAY, "serve over TLS with this certificate and the chain behind it, in PEM form")  \
+    X(TLS_KEY, "SPAREKEY_TLS_KEY", PATH, NULL, 0, 0, NULL, NULL, RELOADABLE, tls_key,              \
+      GROUP_GATEWAY, "the private key of SPAREKEY_TLS_CERT, in PEM form")                          \
     X(WORKERS, "SPAREKEY_WORKERS", COUNT, NULL, 0, 256, "0", NULL, 0, workers, GROUP_GATEWAY,      \
       "threads that serve; 0 = one per processor")                                                 \
     X(CLIENT_TOKENS, "SPAREKEY_CLIENT_TOKENS", TOKENS, NULL, 0, 0, NULL, NULL,                     \

@@ -69,6 +69,19 @@ const char *key_name_text(const char *name, uint32_t line, char out[KEY_NAME_MAX
     return out;
 }
 
+void settings_listen_url(const struct settings *settings, uint16_t port, char out[LISTEN_URL_MAX])
+{
+    const char *host = settings->listen.host;
+
+    if (strcmp(host, "0.0.0.0") == 0)
+        host = "127.0.0.1";
+    else if (strcmp(host, "::") == 0)
+        host = "::1";
+    bool v6 = strchr(host, ':') != NULL;
+    (void)snprintf(out, LISTEN_URL_MAX, "%s://%s%s%s:%u", settings->tls_cert ? "https" : "http",
+                   v6 ? "[" : "", host, v6 ? "]" : "", port);
+}
+
 bool settings_servable(const struct settings *settings, struct buffer *out)
 {
     enum { REASON_MAX = 1024 };

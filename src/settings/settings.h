@@ -80,6 +80,7 @@ struct settings {
     struct service_url proxy_host; /* its host and port */
     char *no_proxy;                /* NO_PROXY */
     struct listen_address listen;  /* SPAREKEY_LISTEN */
+    char *tls_cert, *tls_key;      /* SPAREKEY_TLS_CERT, SPAREKEY_TLS_KEY; both or neither NULL */
     uint32_t workers;              /* SPAREKEY_WORKERS, 0 = one per processor */
 
     struct secret **client_tokens; /* SPAREKEY_CLIENT_TOKENS and _FILE */
@@ -176,6 +177,11 @@ size_t settings_proxy_login(const struct settings *settings, char out[PROXY_LOGI
  * /proc/PID/environ nor a core holds them; names stay. With the variables that `settings` (may be
  * NULL) took by `key_env`. */
 void settings_wipe_environment(const struct settings *settings, char **environment);
+
+/* "https://127.0.0.1:7539": how a gateway that listens as these settings say, at `port`, is reached
+ * from this machine; cut to fit. An address for all is reached by loopback. */
+#define LISTEN_URL_MAX 128
+void settings_listen_url(const struct settings *settings, uint16_t port, char out[LISTEN_URL_MAX]);
 
 /* "address is public and no client tokens are set …": whether these settings may serve at all.
  * Returns false with the reason in `out`. */

@@ -1,5 +1,7 @@
 """What applications see: the official SDKs through the gateway."""
 
+import time
+
 import pytest
 
 from clients import CALLS, STREAMS, Node, PythonAsync, SdkError
@@ -114,8 +116,10 @@ def test_ten_thousand_requests_with_three_bad_keys(stage, driver, kind, count):
     mock, gateway = stage.up(BAD_KEYS, **PATIENT)
     url = f"{gateway.origin}/v1"
     client = Node(url, driver, max_retries=0) if kind == "node" else PythonAsync(url, max_retries=0)
+    started = time.monotonic()
     assert client.many("chat", count, concurrency=32) == count
+    minutes = int((time.monotonic() - started) / 60) # a sanitizer takes some
     counts = mock.counts()
     assert counts["a"] == 1, "the revoked key is asked once"
-    assert counts["b"] == 1
+    assert counts["b"] <= 1 + minutes, "only a request proves new credit: once a minute at most"
     assert counts["c"] >= 1 and counts["d"] >= count / 4

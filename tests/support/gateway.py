@@ -1,6 +1,7 @@
 """The gateway (sparekey serve) and the simplest of its clients."""
 
 import re
+import ssl
 import urllib.parse
 
 import httpx
@@ -57,7 +58,9 @@ class Gateway(Process):
         self.address = (parts.hostname, parts.port)
         # Six attempts with their backoffs may take 20 s by themselves. No bound on idle connections:
         # httpcore closes those beyond it under the feet of other threads.
-        self.client = httpx.Client(base_url=self.origin, trust_env=False,
+        certificate = environment.get("SPAREKEY_TLS_CERT")
+        trust = ssl.create_default_context(cafile=certificate) if certificate else True
+        self.client = httpx.Client(base_url=self.origin, trust_env=False, verify=trust,
                                    timeout=3 * PATIENCE_SECONDS,
                                    limits=httpx.Limits(max_keepalive_connections=None),
                                    headers={"authorization": "Bearer of-the-client"})

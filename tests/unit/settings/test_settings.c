@@ -2,6 +2,8 @@
 
 #include "fixture.h"
 
+#include <stdio.h>
+
 static void drops_its_secrets_with_the_last_reference(void **state)
 {
     static const char zeros[sizeof KEY_A];
@@ -15,6 +17,39 @@ static void drops_its_secrets_with_the_last_reference(void **state)
     assert_memory_equal(seen.ptr, KEY_A, seen.len);
     settings_unref(second);
     assert_memory_equal(seen.ptr, zeros, seen.len);
+}
+
+static void assert_url(struct fixture *f, const char *listen, bool tls, const char *expected)
+{
+    char variable[64], url[LISTEN_URL_MAX];
+
+    (void)snprintf(variable, sizeof variable, "SPAREKEY_LISTEN=%s", listen);
+    must_load(f, NULL,
+              tls ? LIST(variable, "SPAREKEY_TLS_CERT=c.pem", "SPAREKEY_TLS_KEY=k.pem")
+                  : LIST(variable));
+    settings_listen_url(f->settings, 80, url);
+    assert_string_equal(url, expected);
+}
+
+static void tells_where_it_listens(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_url(f, "127.0.0.1:1", false, "http://127.0.0.1:80");
+    assert_url(f, "127.0.0.1:1", true, "https://127.0.0.1:80");
+    assert_url(f, "0.0.0.0:1", false, "http://127.0.0.1:80");
+    assert_url(f, "[::]:1", false, "http://[::1]:80");
+    assert_url(f, "[::1]:1", true, "https://[::1]:80");
+}
+
+static void a_certificate_needs_its_key(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(fixture_load(f, NULL, LIST("SPAREKEY_TLS_CERT=c.pem"), false), STATUS_INVALID);
+    assert_errors(f, "environment: SPAREKEY_TLS_CERT: needs SPAREKEY_TLS_KEY as well\n");
+    assert_int_equal(fixture_load(f, NULL, LIST("SPAREKEY_TLS_KEY=k.pem"), false), STATUS_INVALID);
+    assert_errors(f, "environment: SPAREKEY_TLS_KEY: needs SPAREKEY_TLS_CERT as well\n");
 }
 
 static void wipes_the_environment_and_remembers(void **state)
@@ -104,8 +139,12 @@ static void serves_the_public_only_with_tokens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(drops_its_secrets_with_the_last_reference), TEST(wipes_the_environment_and_remembers),
-        TEST(drops_its_keys_and_keeps_the_rest),         TEST(names_keys_for_messages),
+        TEST(tells_where_it_listens),
+        TEST(a_certificate_needs_its_key),
+        TEST(drops_its_secrets_with_the_last_reference),
+        TEST(wipes_the_environment_and_remembers),
+        TEST(drops_its_keys_and_keeps_the_rest),
+        TEST(names_keys_for_messages),
         TEST(serves_the_public_only_with_tokens),
     };
 

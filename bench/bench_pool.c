@@ -102,8 +102,8 @@ static bool begin(struct bench *bench, struct pool_reader *reader, struct plan *
 static void end(struct bench *bench, struct pool_reader *reader, struct plan *plan,
                 const struct verdict *verdict, int64_t now)
 {
+    static const struct evidence evidence = {.status = 429};
     const struct answer_facts facts = {.limits = bench->limits, .tokens = TOKENS};
-    struct evidence evidence = {.status = 429};
     bool fast;
 
     pool_enter(reader);

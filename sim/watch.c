@@ -1,8 +1,8 @@
 #include "sim/watch.h"
 
 #include "pool/bucket.h"
+#include "pool/counts.h"
 #include "pool/invariant.h"
-#include "pool/state.h"
 
 void watch_init(struct watch *w, const struct pool *pool)
 {
@@ -143,7 +143,7 @@ static void check_keys(const struct watch *w)
     uint64_t in_flight = 0;
 
     for (size_t i = 0; i < w->pool->count; i++)
-        in_flight += key_in_flight(w->pool->order[i]);
+        in_flight += counts_in_flight(w->pool, w->pool->order[i]);
     INVARIANT(in_flight == w->in_flight, "%llu attempts are counted, %u are in flight",
               (unsigned long long)in_flight, w->in_flight);
 }

@@ -1,4 +1,5 @@
 /* What must always hold, spelled out a second time, slowly. */
+#include "pool/counts.h"
 #include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/queue.h"
@@ -43,9 +44,9 @@ static void check_key(const struct pool *pool, struct key *key)
 
     INVARIANT(!key->project || key->project->org == key->org,
               "key %u and its project disagree about the organisation", key->id);
-    INVARIANT(key_references(key) >= key_in_flight(key), "key %u: %u in flight, %u references",
-              key->id, key_in_flight(key), key_references(key));
-    INVARIANT(key->failures <= TALLY(&key->requests), "key %u: more failures than requests",
+    INVARIANT((int32_t)counts_in_flight(pool, key) >= 0, "key %u: more attempts ended than began",
+              key->id);
+    INVARIANT(key->failures <= counts_ended(pool, key), "key %u: more failures than requests",
               key->id);
     INVARIANT(keys_find(&pool->keys, key->identity) == key, "key %u is not in the index", key->id);
     INVARIANT(!key->staged || pool->load, "key %u is left staged", key->id);
@@ -53,7 +54,7 @@ static void check_key(const struct pool *pool, struct key *key)
         if (key->staged)
             return; /* about to come, or to come back */
         INVARIANT(is_retired(pool, key), "key %u is neither loaded nor retired", key->id);
-        INVARIANT(key_references(key) || pool->readers.first, "retired key %u is held by nobody",
+        INVARIANT(key_is_held(pool, key) || pool->readers.first, "retired key %u is held by nobody",
                   key->id);
         return;
     }
@@ -110,7 +111,7 @@ static void check_owners(const struct pool *pool)
 
     for (size_t i = 0; i < pool->name_buckets; i++) {
         for (const struct owner *owner = pool->names[i]; owner; owner = owner->next) {
-            INVARIANT(owner->pins == 0, "an owner is left pinned");
+            INVARIANT(owner->node.pins == 0, "an owner is left pinned");
             INVARIANT(owner->members != KEY_NONE || !list_empty(&owner->projects),
                       "an owner owns nothing");
             count_open(&owner->node);

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
+#include "pool/counts.h"
 #include "pool/headroom.h"
-#include "pool/state.h"
 
 /* How many candidates ahead of its turn a key is fetched into the cache: at some 50 ns a request,
  * memory has answered by then. */
@@ -47,7 +47,7 @@ static size_t first_cursor(const struct pool *pool)
 
 enum status pool_reader_new(struct pool *pool, struct pool_reader **ret_reader)
 {
-    char *block = calloc(2, sizeof(struct pool_reader));
+    char *block = calloc(1, 2 * sizeof(struct pool_reader) + COUNTS_APART * sizeof(struct counts));
     struct pool_reader *reader;
 
     if (!block)
@@ -73,6 +73,7 @@ void pool_reader_free(struct pool_reader *reader)
     for (at = &reader->pool->readers.first; *at != reader;)
         at = &(*at)->next;
     *at = reader->next;
+    counts_hand_over(reader->pool, reader);
     free(reader->block);
 }
 
@@ -136,7 +137,9 @@ static const struct bits *candidates(const struct view *view, const struct route
 {
     for (int i = 0; i < LANE_COUNT; i++) {
         const struct lane *lane = PEEK(&view->lanes[i]);
-        if (lane && route_is(&lane->route, route))
+        if (!lane)
+            break; /* they are made in this order */
+        if (route_is(&lane->route, route))
             return &lane->worth;
     }
     return &view->ready;
@@ -286,7 +289,7 @@ bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan
         return false;
     if (!headroom_is_unknown(aim.key) && !headroom_draw(aim.key, &plan->route, plan->flight.holds))
         return false; /* its turn stays its turn: under the lock it may get a new loan */
-    (void)key_count_in(aim.key, now_ns);
+    counts_begin_apart(reader, aim.key, now_ns);
     plan_sent(plan, aim.key, TALLY(&pool->serial) | SERIAL_FAST, now_ns);
     move_on(reader, &aim, now_ns);
     *ret_step = (struct plan_step){.action = PLAN_SEND, .key = aim.key->id};
@@ -344,9 +347,9 @@ bool fast_succeed(struct pool_reader *reader, struct plan *plan, const struct an
     note_usage(plan, facts);
     if (plan->flight.holds[0].bucket || plan->flight.holds[1].bucket)
         headroom_return(&plan->flight);
-    TALLY_ADD(&key->requests, 1);
     TALLY_SET(&reader->served, reader->served + 1);
-    if (key_let_go(key, IN_FLIGHT_ONE + 1))
+    counts_end_apart(reader, key);
+    if (TALLY(&key->position) == POSITION_NONE)
         pool_straggle(reader->pool);
     plan_served(plan);
     return true;

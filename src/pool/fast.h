@@ -17,13 +17,13 @@
  * take the lock nor sleep. What is safe, and why:
  * - the order of keys, the bits and the lanes are one view, replaced whole by a load and released
  *   when no reader is left that can have seen it (readers.h); so are owners. Slabs of keys stay;
- * - a retired key is given back only when its references are gone and so are the readers who may
- *   have chosen it from an old view; the word that counts the references also says that it is
- *   retired, so exactly one thread sees "retired, and I was the last";
+ * - a retired key is given back only when nothing holds it and the readers are gone who may have
+ *   chosen it from an old view. Who ended a request before it was retired is among those, or is seen
+ *   to have ended it; who enters later sees that it is retired, and says that it may go;
  * - bits and pointers are posted after what they lead to. A choice may miss a change that is being
  *   made at that moment: it is a request that began just before it, and is treated as one: its
  *   attempt holds no lease, and is older than the opening of any breaker it did not see;
- * - counters of a key are added to, never assigned;
+ * - attempts are counted by each thread apart, or added to the key (counts.h);
  * - what is drawn from buckets is drawn from loans (credit.h), and comes back to the bucket it was
  *   drawn from or, if that is gone, nowhere (headroom.h).
  *

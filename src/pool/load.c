@@ -19,8 +19,8 @@
 #include <stdlib.h>
 
 #include "base/large.h"
+#include "pool/counts.h"
 #include "pool/invariant.h"
-#include "pool/state.h"
 
 /* Retired keys looked at in one call: half a millisecond at most. */
 #define SWEEP_AT_ONCE 4096
@@ -57,7 +57,7 @@ static struct key *key_new(struct pool *pool, const struct key_spec *spec, struc
         return NULL;
     key->node.kind = NODE_KEY;
     key->service = service;
-    key->last_used_ns = -1;
+    key->counts.last_used_ns = -1;
     key->position = POSITION_NONE;
     return key;
 }
@@ -66,12 +66,18 @@ static void key_free(struct pool *pool, struct key *key)
 {
     tree_clear(pool, &key->node);
     tree_leave(pool, key);
+    counts_forget(pool, key);
     keys_give_back(&pool->keys, key);
 }
 
 void key_ref(struct key *key)
 {
-    __atomic_fetch_add(&key->holds, 1, __ATOMIC_SEQ_CST);
+    key->node.pins++;
+}
+
+bool key_is_held(const struct pool *pool, const struct key *key)
+{
+    return key->node.pins || counts_in_flight(pool, key);
 }
 
 /* Frees those of the retired that nobody holds. Who entered before they were taken out of the
@@ -81,14 +87,15 @@ static void sweep(struct pool *pool)
     if (!readers_gone(&pool->readers, pool->retired_era))
         return;
     if (!pool->sweeping) {
-        TALLY_SET(&pool->stragglers, false); /* before looking: who lets go now says so again */
+        /* Before looking: who lets go now says so again, and what was said is looked at. */
+        (void)__atomic_exchange_n(&pool->stragglers, false, __ATOMIC_SEQ_CST);
         pool->swept = 0;
     }
     for (size_t i = 0; i < SWEEP_AT_ONCE && pool->swept < pool->retired_count; i++) {
         struct key *key = pool->retired[pool->swept];
         bool back = key->position != POSITION_NONE;
 
-        if (!back && (key->staged || key_references(key) > 0)) {
+        if (!back && (key->staged || key_is_held(pool, key))) {
             pool->swept++;
             continue;
         }
@@ -101,16 +108,19 @@ static void sweep(struct pool *pool)
 
 void pool_collect(struct pool *pool)
 {
+    (void)__atomic_exchange_n(&pool->pending, false, __ATOMIC_SEQ_CST);
     if (TALLY(&pool->stragglers) || pool->sweeping)
         sweep(pool);
     readers_collect(&pool->readers);
-    TALLY_SET(&pool->pending, pool->readers.oldest || TALLY(&pool->stragglers) || pool->sweeping);
+    if (pool->readers.oldest || TALLY(&pool->stragglers) || pool->sweeping)
+        TALLY_SET(&pool->pending, true);
 }
 
 void key_unref(struct pool *pool, struct key *key)
 {
-    INVARIANT(key_references(key) > 0, "key %u let go of once too often", key->id);
-    if (key_let_go(key, 1)) {
+    INVARIANT(key->node.pins > 0, "key %u let go of once too often", key->id);
+    key->node.pins--;
+    if (key->position == POSITION_NONE && !key_is_held(pool, key)) {
         pool_straggle(pool);
         pool_collect(pool);
     }
@@ -118,8 +128,8 @@ void key_unref(struct pool *pool, struct key *key)
 
 void pool_straggle(struct pool *pool)
 {
-    TALLY_SET(&pool->stragglers, true);
-    TALLY_SET(&pool->pending, true);
+    POST(&pool->stragglers, true);
+    POST(&pool->pending, true);
 }
 
 /* ---- staging ----------------------------------------------------------------------------- */
@@ -300,8 +310,7 @@ static void retire_unnamed(struct pool *pool, struct pool_load *load, struct key
 
         if (is_named(load, i))
             continue;
-        key->position = POSITION_NONE;
-        __atomic_fetch_or(&key->holds, KEY_RETIRED, __ATOMIC_SEQ_CST);
+        TALLY_SET(&key->position, POSITION_NONE);
         retired[left++] = key;
     }
     free(pool->retired);
@@ -341,8 +350,6 @@ static void settle_key(struct pool *pool, struct stage *stage)
 /* One that was not in the order: fresh, or back. */
 static void enter(struct pool *pool, struct stage *stage)
 {
-    if (TALLY(&stage->key->holds) & KEY_RETIRED)
-        __atomic_fetch_and(&stage->key->holds, ~(uint64_t)KEY_RETIRED, __ATOMIC_SEQ_CST);
     settle_key(pool, stage);
     tree_refresh_key(pool, stage->key);
 }
@@ -372,7 +379,7 @@ static void install(struct pool *pool, struct pool_load *load)
         struct stage *stage = &load->stages[i];
 
         if (stage->was != i)
-            stage->key->position = (uint32_t)i;
+            TALLY_SET(&stage->key->position, (uint32_t)i);
         if (stage->was != POSITION_NONE && bits_has(ready, stage->was))
             bits_add(&view->ready, i);
     }

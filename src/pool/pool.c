@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "pool/counts.h"
 #include "pool/fast.h"
 #include "pool/headroom.h"
 #include "pool/invariant.h"
@@ -209,16 +210,17 @@ void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key
 {
     const struct key *key = pool->order[index];
     const struct breaker *b = worst_of(pool, key);
+    uint64_t ended = counts_ended(pool, key);
 
     *ret_view = (struct key_view){
         .cookie = key->cookie,
         .organization = owner_name(key->org),
         .project = owner_name(key->project),
-        .requests = TALLY(&key->requests),
-        .successes = key_successes(key),
+        .requests = ended,
+        .successes = ended - key->failures,
         .consecutive_errors = key->consecutive_errors,
-        .in_flight = key_in_flight(key),
-        .last_used_ns = TALLY(&key->last_used_ns),
+        .in_flight = counts_in_flight(pool, key),
+        .last_used_ns = counts_last_used_ns(pool, key),
         .circuit = CIRCUIT_CLOSED,
         .scope = SCOPE_REQUEST,
         .reason = FAILURE_NONE,

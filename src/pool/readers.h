@@ -17,6 +17,15 @@
 #include "pool/atomic.h"
 #include "pool/pool.h"
 
+/* Attempts of one key (counts.h). */
+struct counts {
+    uint64_t begun, ended;
+    int64_t last_used_ns; /* one began */
+};
+
+/* Keys with ids below this are counted by each reader apart: 24 KB a reader. */
+#define COUNTS_APART 1024
+
 /* By so many turns later what was fetched has arrived. */
 #define READER_FETCHED 2
 
@@ -31,7 +40,8 @@ struct pool_reader {
     uint64_t served;                /* requests, since it was made … */
     uint64_t counted; /* … and how many of them the retry budget knows of; under the lock */
     struct pool_reader *next;
-    void *block;                 /* to be freed */
+    void *block;            /* to be freed */
+    struct counts counts[]; /* COUNTS_APART of them */
 } __attribute__((aligned(128))); /* and its neighbour: processors fetch lines in pairs */
 
 struct readers {

@@ -1,5 +1,6 @@
 #include "pool/report.h"
 
+#include "pool/counts.h"
 #include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/probe.h"
@@ -154,8 +155,9 @@ void report_begin(struct pool *pool, key_id id, const struct route *route, int64
                                     .started_ns = now_ns,
                                     .costs = {route->costs[0], route->costs[1], route->costs[2]},
                                     .tokens = -1};
-    if (key_count_in(key, now_ns) == 0)
+    if (!key->proven && counts_in_flight(pool, key) == 0)
         key->proof_started_ns = now_ns;
+    counts_begin(key, now_ns);
     visit_path(pool, ret_attempt, route, take_lease, now_ns);
     headroom_begin(pool, ret_attempt, route, now_ns);
 }
@@ -427,7 +429,9 @@ void report_end(struct pool *pool, struct attempt *attempt, const struct route *
     struct key *key = pool_key(pool, attempt->key);
 
     headroom_end(pool, attempt, now_ns);
-    key_count_out(key, success);
+    key_ref(key); /* the trail's, in place of the attempt */
+    counts_end(key);
+    key->failures += !success;
     if (rules_of(&pool->rules, key->id))
         pool->epoch++; /* one less under its cap */
     if (!key->proven)

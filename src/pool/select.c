@@ -1,5 +1,6 @@
 #include "pool/select.h"
 
+#include "pool/counts.h"
 #include "pool/headroom.h"
 
 #include <stdlib.h>
@@ -335,7 +336,7 @@ static bool key_suspected(const struct look *look, struct key *key)
 /* Whether the key's first answer ever is under way, and others could go elsewhere. */
 static bool awaits_proof(const struct pool *pool, const struct key *key)
 {
-    return !key->proven && key_in_flight(key) && pool->count > 1 &&
+    return !key->proven && counts_in_flight(pool, key) && pool->count > 1 &&
            pool->options.fallback_enabled && pool->options.proof_wait_ns > 0;
 }
 
@@ -344,7 +345,7 @@ static bool awaits_proof(const struct pool *pool, const struct key *key)
  * to say so is asked a few times and not by everybody, and a slow good one holds up nobody long. */
 static int64_t proof_until(const struct pool *pool, const struct key *key)
 {
-    uint32_t in_flight = key_in_flight(key);
+    uint32_t in_flight = counts_in_flight(pool, key);
     int64_t waits = 0;
 
     if (!awaits_proof(pool, key))
@@ -399,7 +400,7 @@ static bool has_room(struct look *look, struct key *key)
     const struct key_rules *rules = rules_of(&look->pool->rules, key->id);
     int64_t ready_ns;
 
-    if (rules && rules->max_in_flight && key_in_flight(key) >= rules->max_in_flight) {
+    if (rules && rules->max_in_flight && counts_in_flight(look->pool, key) >= rules->max_in_flight) {
         look->crowded = true;
         return false;
     }
@@ -434,15 +435,16 @@ static uint64_t account_hash(const struct pool *pool, const struct key *key)
 static double score(const struct look *look, struct key *key)
 {
     const struct pool *pool = look->pool;
+    double in_flight = counts_in_flight(pool, key);
     uint64_t rank;
 
     if (pool->options.affinity && look->route->affinity) {
         rank = hash_mix(look->route->affinity, account_hash(pool, key));
-        return (double)(rank >> 16) - (double)key_in_flight(key) / (key_in_flight(key) + 1.0);
+        return (double)(rank >> 16) - in_flight / (in_flight + 1.0);
     }
     if (pool->options.strategy == STRATEGY_HEADROOM)
         return headroom_share(key, look->route, look->now_ns);
-    return -(double)key_in_flight(key) / rules_weight(&pool->rules, key->id);
+    return -in_flight / rules_weight(&pool->rules, key->id);
 }
 
 /* Of keys that all would do: whether enough of them have been compared. */

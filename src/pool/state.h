@@ -161,9 +161,12 @@ void pool_apply_due(struct pool *pool, int64_t now_ns);
 struct view *view_new(size_t count); /* NULL: out of memory */
 void view_free(struct view *view);   /* NULL is allowed */
 
-/* One holder more, one less; a retired key goes with its last. */
+/* One pin more, one less; a retired key goes with its last, unless an attempt is in flight. */
 void key_ref(struct key *key);
 void key_unref(struct pool *pool, struct key *key);
+
+/* Whether its id must stay its own: something knows it, or an attempt is in flight. */
+bool key_is_held(const struct pool *pool, const struct key *key);
 
 /* Requests served without the lock since the last call. */
 uint32_t fast_count(struct pool *pool);

@@ -132,7 +132,7 @@ static void owner_collect(struct pool *pool, struct owner *owner)
 {
     struct owner *org;
 
-    if (!owner || owner->pins || owner->members != KEY_NONE || !list_empty(&owner->projects))
+    if (!owner || owner->node.pins || owner->members != KEY_NONE || !list_empty(&owner->projects))
         return;
     org = owner->org;
     tree_clear(pool, &owner->node);
@@ -156,7 +156,7 @@ static struct owner *owner_pinned(struct pool *pool, const struct owner_key *who
     if (!owner)
         owner = owner_new(pool, who);
     if (owner)
-        owner->pins++;
+        owner->node.pins++;
     return owner;
 }
 
@@ -187,7 +187,7 @@ void tree_unpin(struct pool *pool, struct owner *owner)
 {
     if (!owner)
         return;
-    owner->pins--;
+    owner->node.pins--;
     owner_collect(pool, owner);
 }
 
@@ -380,7 +380,7 @@ void tree_rehome(struct pool *pool, struct key *key, struct owner *org, struct o
 /* Two projects that turn out to be one. */
 static void merge_project(struct pool *pool, struct owner *from, struct owner *into)
 {
-    from->pins++;
+    from->node.pins++;
     move_level(pool, &from->node, &into->node, LEVEL_PROJECT);
     move_level(pool, &from->node, &into->org->node, LEVEL_ORG);
     while (from->members != KEY_NONE) {

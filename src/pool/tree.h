@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "pool/atomic.h"
 #include "pool/pool.h"
+#include "pool/readers.h"
 
 /* Names longer than this are cut. */
 #define OWNER_NAME_MAX 128
@@ -28,6 +29,8 @@ struct node {
     struct bucket *buckets;   /* of headroom (headroom.h); posted, too */
     uint8_t open;             /* OPEN breakers here that stop every request of every key below */
     uint8_t kind;
+    uint32_t pins; /* of an owner: a pool_load in progress; of a key: trails and probes that know
+                      its id. It stays, though nothing else keeps it */
 };
 
 /* What the current selection knows of a node that keys share; valid while `seen` is its number. */
@@ -59,7 +62,6 @@ struct owner {              /* an organisation or a project */
     struct list siblings; /* of a project: in its organisation's `projects` */
     struct list projects; /* of an organisation */
     key_id members;       /* keys directly below: the first, and on by next_sibling */
-    uint32_t pins;        /* held by a pool_load in progress */
     uint32_t name_len;
     char name[];
 };
@@ -68,15 +70,14 @@ struct owner {              /* an organisation or a project */
 
 /* Two cache lines, and what few keys have must find a place elsewhere: there may be a million. */
 struct key {
+    struct node node;
+    struct counts counts;  /* … and those of the readers (counts.h) */
     struct owner *project; /* NULL: its own */
     struct owner *org;     /* project's when there is one; NULL: its own or the project's own */
-    struct service *service;
-    uint64_t holds; /* attempts in flight; references: attempts and trails that know the id */
-    uint64_t requests;
-    struct node node;
 
+    struct service *service;
     uint64_t identity, cookie;
-    uint32_t position; /* in the configured order, or POSITION_NONE when retired */
+    uint32_t position; /* in the configured order, or POSITION_NONE when retired; posted */
     key_id id;
     uint32_t failures : 27; /* requests that were no success */
     uint32_t disabled : 1;  /* by an operator (operator.h) */
@@ -86,7 +87,6 @@ struct key {
     uint16_t consecutive_errors;
     bool proven; /* had an answer in this process */
     bool ruled;  /* there are rules for it (rules.h); posted */
-    int64_t last_used_ns;
     int64_t proof_started_ns;
     uint64_t tried; /* the selection whose request has asked this key before, with its notes */
     key_id next_sibling, previous_sibling; /* members of its project, else of its organisation */
@@ -108,46 +108,6 @@ static inline struct node *key_org_node(struct key *key)
 static inline struct slice owner_name(const struct owner *owner)
 {
     return owner ? slice_of(owner->name, owner->name_len) : slice_of(NULL, 0);
-}
-
-/* The word key.holds: 32 bits in flight, one that says retired, 31 of references. */
-#define IN_FLIGHT_ONE (UINT64_C(1) << 32)
-#define KEY_RETIRED   (UINT32_C(1) << 31)
-
-static inline uint32_t key_in_flight(const struct key *key)
-{
-    return (uint32_t)(TALLY(&key->holds) >> 32);
-}
-
-static inline uint32_t key_references(const struct key *key)
-{
-    return (uint32_t)__atomic_load_n(&key->holds, __ATOMIC_SEQ_CST) & ~KEY_RETIRED;
-}
-
-/* An attempt begins: one more in flight and one more reference. How many were in flight before. */
-static inline uint32_t key_count_in(struct key *key, int64_t now_ns)
-{
-    TALLY_SET(&key->last_used_ns, now_ns);
-    return (uint32_t)(__atomic_fetch_add(&key->holds, IN_FLIGHT_ONE + 1, __ATOMIC_SEQ_CST) >> 32);
-}
-
-/* It ended; the reference stays. */
-static inline void key_count_out(struct key *key, bool success)
-{
-    __atomic_fetch_sub(&key->holds, IN_FLIGHT_ONE, __ATOMIC_SEQ_CST);
-    TALLY_ADD(&key->requests, 1);
-    key->failures += !success;
-}
-
-/* Takes this off the word; true when the key is retired and that was the last reference. */
-static inline bool key_let_go(struct key *key, uint64_t by)
-{
-    return (uint32_t)__atomic_sub_fetch(&key->holds, by, __ATOMIC_SEQ_CST) == KEY_RETIRED;
-}
-
-static inline uint64_t key_successes(const struct key *key)
-{
-    return TALLY(&key->requests) - key->failures;
 }
 
 static inline void key_count_error(struct key *key)

@@ -20,7 +20,7 @@ static void damage_is_noticed(void **state)
         assert_false(dies(check, pool, words, sizeof words));
         switch (i) {
         case 0: bits_remove(&pool->view->ready, 0); break;
-        case 1: pool->order[0]->holds += IN_FLIGHT_ONE; break;
+        case 1: pool->order[0]->counts.ended++; break;
         case 2: pool->order[0]->node.open++; break;
         default: pool->order[0]->node.breakers->place.detail++; break;
         }

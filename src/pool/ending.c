@@ -9,27 +9,10 @@
  * an official SDK makes. */
 #define TRIED_ENOUGH 3
 
-static const char *name_of(uint8_t phase)
+const char *plan_phase_name(uint8_t phase)
 {
     static const char *const names[] = {"choosing", "in flight", "decided"};
     return phase < 3 ? names[phase] : "unknown";
-}
-
-void plan_enter(struct plan *plan, enum plan_phase to)
-{
-    static const bool legal[3][3] = {
-        [PLAN_CHOOSING] = {[PLAN_IN_FLIGHT] = true, [PLAN_DECIDED] = true},
-        [PLAN_IN_FLIGHT] = {[PLAN_CHOOSING] = true, [PLAN_DECIDED] = true},
-    };
-
-    INVARIANT(legal[plan->phase][to], "plan: illegal move from %s to %s", name_of(plan->phase),
-              name_of((uint8_t)to));
-    plan->phase = (uint8_t)to;
-}
-
-const char *plan_phase_name(const struct plan *plan)
-{
-    return name_of(plan->phase);
 }
 
 static int rank_of_class(enum failure failure)

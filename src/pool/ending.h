@@ -8,6 +8,7 @@
 #ifndef SPAREKEY_POOL_ENDING_H
 #define SPAREKEY_POOL_ENDING_H
 
+#include "pool/invariant.h"
 #include "pool/outlook.h"
 #include "pool/plan.h"
 
@@ -16,11 +17,17 @@ enum plan_phase { PLAN_CHOOSING, PLAN_IN_FLIGHT, PLAN_DECIDED };
 /* The most that Retry-After says. */
 #define RETRY_AFTER_MAX_S 60
 
-/* The one way from phase to phase; an illegal move is a broken invariant. */
-void plan_enter(struct plan *plan, enum plan_phase to);
-
 /* For the messages of broken invariants. */
-const char *plan_phase_name(const struct plan *plan);
+const char *plan_phase_name(uint8_t phase);
+
+/* The one way from phase to phase, between any two of them but for an end that is final; an illegal
+ * move is a broken invariant. */
+static inline void plan_enter(struct plan *plan, enum plan_phase to)
+{
+    INVARIANT(plan->phase != PLAN_DECIDED && plan->phase != to, "plan: illegal move from %s to %s",
+              plan_phase_name(plan->phase), plan_phase_name((uint8_t)to));
+    plan->phase = (uint8_t)to;
+}
 
 /* The usefulness of an upstream answer to a caller whose request could not be served, by
  * openai-protocol.md §2.5: his own fault tells most, then when to come back, then that the service

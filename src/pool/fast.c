@@ -1,8 +1,10 @@
 #include "pool/fast.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/counts.h"
+#include "pool/ending.h"
 #include "pool/headroom.h"
 
 /* How many candidates ahead of its turn a key is fetched into the cache: at some 50 ns a request,
@@ -132,6 +134,22 @@ uint32_t fast_count(struct pool *pool)
 }
 
 /* ---- choosing ---------------------------------------------------------------------------- */
+
+/* plan_model, from memory if the name was met before. */
+static uint64_t model_of(struct pool_reader *reader, struct slice name)
+{
+    struct reader_model *known;
+
+    if (name.len == 0 || name.len > READER_MODEL_LEN)
+        return plan_model(reader->pool, name);
+    known = &reader->models[(name.len + (unsigned char)name.ptr[name.len - 1]) % READER_MODELS];
+    if (known->len != name.len || memcmp(known->name, name.ptr, name.len) != 0) {
+        known->hash = plan_model(reader->pool, name);
+        known->len = (uint32_t)name.len;
+        memcpy(known->name, name.ptr, name.len);
+    }
+    return known->hash;
+}
 
 static const struct bits *candidates(const struct view *view, const struct route *route)
 {
@@ -276,6 +294,20 @@ static bool is_calm(const struct pool *pool, int64_t now_ns)
            TALLY(&pool->circuits.next_due_ns) > now_ns && TALLY(&pool->ramp_end_ns) <= now_ns;
 }
 
+/* The attempt, without leases and holding only what was drawn. The plan is fresh, so what is not set
+ * here is zero, or drawn before. */
+static void take_off(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns)
+{
+    plan_enter(plan, PLAN_IN_FLIGHT);
+    plan->current = key->id;
+    plan->flight.key = key->id;
+    plan->flight.at = key;
+    plan->flight.serial = serial;
+    plan->flight.started_ns = now_ns;
+    memcpy(plan->flight.costs, plan->route.costs, sizeof plan->flight.costs);
+    plan->flight.tokens = -1;
+}
+
 bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan_request *request,
                 int64_t now_ns, struct plan_step *ret_step, uint64_t *ret_cookie)
 {
@@ -283,14 +315,14 @@ bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan
     unsigned mode = TALLY(&pool->mode);
     struct aim aim;
 
-    plan_prepare(plan, pool, request, now_ns);
+    plan_prepare(plan, pool, request, model_of(reader, request->model), now_ns);
     if (!(mode & MODE_FAST) || now_ns >= request->deadline_ns || !is_calm(pool, now_ns) ||
         !choose(reader, &plan->route, mode, now_ns, &aim))
         return false;
     if (!headroom_is_unknown(aim.key) && !headroom_draw(aim.key, &plan->route, plan->flight.holds))
         return false; /* its turn stays its turn: under the lock it may get a new loan */
     counts_begin_apart(reader, aim.key, now_ns);
-    plan_sent(plan, aim.key, TALLY(&pool->serial) | SERIAL_FAST, now_ns);
+    take_off(plan, aim.key, TALLY(&pool->serial) | SERIAL_FAST, now_ns);
     move_on(reader, &aim, now_ns);
     *ret_step = (struct plan_step){.action = PLAN_SEND, .key = aim.key->id};
     *ret_cookie = PEEK(&aim.key->cookie);
@@ -298,6 +330,18 @@ bool fast_begin(struct pool_reader *reader, struct plan *plan, const struct plan
 }
 
 /* ---- success ----------------------------------------------------------------------------- */
+
+static bool is_drawn(const struct hold *hold)
+{
+    return !hold->bucket || hold->birth;
+}
+
+/* Whether the attempt is the plan's only one, and still as it was begun here. */
+static bool flies_alone(const struct plan *plan)
+{
+    return plan->phase == PLAN_IN_FLIGHT && plan->attempt_count == 0 && plan->flight.leases == 0 &&
+           is_drawn(&plan->flight.holds[0]) && is_drawn(&plan->flight.holds[1]);
+}
 
 static bool is_said(const struct owner *owner, struct slice name)
 {
@@ -318,7 +362,7 @@ static bool is_no_news(const struct pool *pool, const struct plan *plan,
 {
     const struct key *key = plan->flight.at;
 
-    return plan_flies_alone(plan) && is_clean(pool, key) && !TALLY(&key->consecutive_errors) &&
+    return flies_alone(plan) && is_clean(pool, key) && !TALLY(&key->consecutive_errors) &&
            TALLY(&pool->oddity.at_ns) < 0 && is_said(PEEK(&key->org), facts->organization) &&
            is_said(PEEK(&key->project), facts->project) && is_foretold(pool, plan, facts->limits);
 }
@@ -334,8 +378,17 @@ bool fast_proven(struct pool_reader *reader, struct plan *plan, const struct ans
     if (!is_no_news(reader->pool, plan, facts))
         return false;
     note_usage(plan, facts);
-    plan_is_proven(plan);
+    plan->proven = true;
     return true;
+}
+
+/* It has ended well, and with it the plan; of its ending all else is as it was made. */
+static void land(struct plan *plan)
+{
+    plan->current = KEY_NONE;
+    plan_enter(plan, PLAN_DECIDED);
+    plan->ending.action = PLAN_RETURN;
+    plan->ending.key = KEY_NONE;
 }
 
 bool fast_succeed(struct pool_reader *reader, struct plan *plan, const struct answer_facts *facts)
@@ -351,6 +404,6 @@ bool fast_succeed(struct pool_reader *reader, struct plan *plan, const struct an
     counts_end_apart(reader, key);
     if (TALLY(&key->position) == POSITION_NONE)
         pool_straggle(reader->pool);
-    plan_served(plan);
+    land(plan);
     return true;
 }

@@ -34,11 +34,12 @@
 _Static_assert(sizeof(struct plan) <= 768, "an idle stream holds a plan");
 
 void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_request *request,
-                  int64_t now_ns)
+                  uint64_t model, int64_t now_ns)
 {
     *plan = (struct plan){
         .pool = pool,
-        .route = {.family = request->family,
+        .route = {.model = model,
+                  .family = request->family,
                   .stream = request->stream,
                   .costs = {[COST_REQUESTS] = 1,
                             [COST_TOKENS] = request->tokens,
@@ -56,9 +57,12 @@ void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_reques
         .current = KEY_NONE,
         .attempt_capacity = PLAN_INLINE_ATTEMPTS,
     };
-    if (request->model.len)
-        plan->route.model = hash_bytes(&pool->hash_seed, request->model);
     plan->attempts = plan->inline_attempts;
+}
+
+uint64_t plan_model(const struct pool *pool, struct slice name)
+{
+    return name.len ? hash_bytes(&pool->hash_seed, name) : 0;
 }
 
 /* Gives it its age and its share of the waiting, and counts it, once. */
@@ -74,7 +78,7 @@ static void admit(struct plan *plan, int64_t now_ns)
 void plan_start(struct plan *plan, struct pool *pool, const struct plan_request *request,
                 int64_t now_ns)
 {
-    plan_prepare(plan, pool, request, now_ns);
+    plan_prepare(plan, pool, request, plan_model(pool, request->model), now_ns);
     admit(plan, now_ns);
 }
 
@@ -126,7 +130,7 @@ static bool pay(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 void plan_next(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 {
     INVARIANT(plan->phase != PLAN_IN_FLIGHT, "plan: asked for the next step while %s",
-              plan_phase_name(plan));
+              plan_phase_name(plan->phase));
     admit(plan, now_ns);
     if (plan->phase == PLAN_CHOOSING && now_ns >= plan->deadline_ns)
         ending_stop(plan, FAILURE_TIMEOUT, false);
@@ -303,7 +307,7 @@ bool plan_hear(struct plan *plan, const struct verdict *verdict, const struct ev
 
     admit(plan, now_ns);
     INVARIANT(plan->phase == PLAN_IN_FLIGHT, "plan: heard an answer while %s",
-              plan_phase_name(plan));
+              plan_phase_name(plan->phase));
     if (!plan->drilled)
         report(plan, verdict, evidence, now_ns);
     record(plan, verdict);
@@ -360,43 +364,6 @@ void plan_end(struct plan *plan, int64_t now_ns)
     plan->attempts = plan->inline_attempts;
     plan->attempt_count = 0;
     plan->attempt_capacity = PLAN_INLINE_ATTEMPTS;
-}
-
-/* ---- without the lock (fast.c) ---- */
-
-void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns)
-{
-    plan_enter(plan, PLAN_IN_FLIGHT);
-    plan->current = key->id;
-    /* The plan is fresh, so what is not set here is zero, or drawn before. */
-    plan->flight.key = key->id;
-    plan->flight.at = key;
-    plan->flight.serial = serial;
-    plan->flight.started_ns = now_ns;
-    memcpy(plan->flight.costs, plan->route.costs, sizeof plan->flight.costs);
-    plan->flight.tokens = -1;
-}
-
-static bool is_drawn(const struct hold *hold)
-{
-    return !hold->bucket || hold->birth;
-}
-
-bool plan_flies_alone(const struct plan *plan)
-{
-    return plan->phase == PLAN_IN_FLIGHT && plan->attempt_count == 0 && plan->flight.leases == 0 &&
-           is_drawn(&plan->flight.holds[0]) && is_drawn(&plan->flight.holds[1]);
-}
-
-void plan_is_proven(struct plan *plan)
-{
-    plan->proven = true;
-}
-
-void plan_served(struct plan *plan)
-{
-    plan->current = KEY_NONE;
-    ending_decide(plan, PLAN_RETURN, false);
 }
 
 bool plan_is_over(const struct plan *plan)

@@ -225,17 +225,13 @@ void plan_usage(struct plan *plan, int64_t tokens);
  * breakers and counts the proof now; plan_hear still follows at the end. Idempotent. */
 void plan_proven(struct plan *plan, int64_t now_ns);
 
-/* plan_start, without what takes the lock: the first call under it makes up for that. */
+/* plan_start, without what takes the lock: the first call under it makes up for that. `model` is
+ * what plan_model says of the request's. */
 void plan_prepare(struct plan *plan, struct pool *pool, const struct plan_request *request,
-                  int64_t now_ns);
+                  uint64_t model, int64_t now_ns);
 
-/* For fast.c, without the lock. The attempt that was begun for this plan, without leases and holding
- * only what was drawn; whether it is the plan's only one, and still so; that success was certain;
- * that it has ended well, and with it the plan. */
-void plan_sent(struct plan *plan, struct key *key, uint64_t serial, int64_t now_ns);
-bool plan_flies_alone(const struct plan *plan);
-void plan_is_proven(struct plan *plan);
-void plan_served(struct plan *plan);
+/* The hash by which a model is known; 0 of an empty name. Without the lock. */
+uint64_t plan_model(const struct pool *pool, struct slice name);
 
 /* The client hung up: ends the attempt in flight, if any, blaming nobody and returning leases. */
 void plan_abandon(struct plan *plan, int64_t now_ns);

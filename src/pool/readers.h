@@ -26,6 +26,16 @@ struct counts {
 /* Keys with ids below this are counted by each reader apart: 24 KB a reader. */
 #define COUNTS_APART 1024
 
+/* A model's name and its hash: requests name the same few again and again. */
+#define READER_MODELS    8 /* remembered, each where its length and last letter say */
+#define READER_MODEL_LEN 52 /* longer names are hashed each time */
+
+struct reader_model {
+    uint64_t hash;
+    uint32_t len; /* 0: nothing is remembered here */
+    char name[READER_MODEL_LEN];
+};
+
 /* By so many turns later what was fetched has arrived. */
 #define READER_FETCHED 2
 
@@ -40,7 +50,8 @@ struct pool_reader {
     uint64_t served;                /* requests, since it was made … */
     uint64_t counted; /* … and how many of them the retry budget knows of; under the lock */
     struct pool_reader *next;
-    void *block;            /* to be freed */
+    void *block; /* to be freed */
+    struct reader_model models[READER_MODELS];
     struct counts counts[]; /* COUNTS_APART of them */
 } __attribute__((aligned(128))); /* and its neighbour: processors fetch lines in pairs */
 

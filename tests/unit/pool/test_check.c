@@ -10,7 +10,7 @@ static void check(void *pool)
 
 static void damage_is_noticed(void **state)
 {
-    static const char *const complaints[] = {"ready bit", "in flight", "counts", "two breakers"};
+    static const char *const complaints[] = {"ready bit", "ended", "counts", "two breakers"};
     char words[200];
 
     (void)state;

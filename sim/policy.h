@@ -77,6 +77,8 @@ struct policy_class {
     void (*end)(struct policy *policy, struct call *call, int64_t now_ns);
     /* A number that moves when waiting calls should ask again. NULL: never. */
     uint64_t (*epoch)(const struct policy *policy);
+    /* Whether this one of them should. NULL: all. */
+    bool (*called)(const struct call *call);
     /* Free probes. Fills the key to probe now, or the time to ask again. NULL: none. */
     bool (*probe)(struct policy *policy, int64_t now_ns, uint32_t *ret_key, int64_t *ret_due_ns);
     void (*probed)(struct policy *policy, uint32_t key, const struct reply *reply, int64_t now_ns);

@@ -170,6 +170,11 @@ static uint64_t engine_epoch(const struct policy *policy)
     return pool_epoch(((const struct engine *)policy)->pool);
 }
 
+static bool engine_called(const struct call *call)
+{
+    return plan_is_called(&call->state.engine.plan);
+}
+
 static bool engine_probe(struct policy *policy, int64_t now_ns, uint32_t *ret_key,
                          int64_t *ret_due_ns)
 {
@@ -214,6 +219,7 @@ const struct policy_class policy_engine = {
     .hear = engine_hear,
     .end = engine_end,
     .epoch = engine_epoch,
+    .called = engine_called,
     .probe = engine_probe,
     .probed = engine_probed,
     .check = engine_check,

@@ -283,7 +283,7 @@ static void on_probed(struct run *run, uint32_t key)
 
 /* ---- the loop ---- */
 
-/* The policy has news: all who wait ask again, oldest first, and probes with them. */
+/* The policy has news: who is called asks again, oldest first, and probes with them. */
 static void spread_news(struct run *run)
 {
     const struct policy_class *class = run->policy->class;
@@ -294,7 +294,8 @@ static void spread_news(struct run *run)
     run->epoch = epoch;
     for (struct list *at = run->waiting.next; at != &run->waiting; at = at->next) {
         struct slot *slot = container_of(at, struct slot, waiting);
-        put(run, run->now_ns, EVENT_ASK, slot->index, ++slot->ticket);
+        if (!class->called || class->called(&slot->call))
+            put(run, run->now_ns, EVENT_ASK, slot->index, ++slot->ticket);
     }
     if (class->probe)
         on_probe(run);

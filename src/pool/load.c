@@ -21,6 +21,7 @@
 #include "base/large.h"
 #include "pool/counts.h"
 #include "pool/invariant.h"
+#include "pool/queue.h"
 
 /* Retired keys looked at in one call: half a millisecond at most. */
 #define SWEEP_AT_ONCE 4096
@@ -394,7 +395,7 @@ static void publish(struct pool *pool, struct view *old)
     pool_defer(pool, &old->garbage);
     pool->retired_era = readers_end_era(&pool->readers);
     TALLY_SET(&pool->stragglers, pool->retired_count > 0);
-    pool->epoch++;
+    queue_tell(pool);
     pool_collect(pool);
 }
 

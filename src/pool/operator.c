@@ -1,5 +1,6 @@
 #include "pool/operator.h"
 
+#include "pool/queue.h"
 #include "pool/state.h"
 
 key_id pool_key_at(const struct pool *pool, size_t index)
@@ -15,7 +16,7 @@ static void set_disabled(struct pool *pool, key_id id, bool disabled)
         return;
     key->disabled = disabled;
     tree_refresh_key(pool, key);
-    pool->epoch++; /* who waits for this key, or may have it now, asks again */
+    queue_tell(pool); /* who waits for this key, or may have it now, asks again */
 }
 
 void pool_disable(struct pool *pool, key_id key)
@@ -42,5 +43,5 @@ void pool_reset(struct pool *pool, key_id id)
     close_all(pool, key_project_node(key));
     close_all(pool, key_org_node(key));
     key_forget_errors(key);
-    pool->epoch++;
+    queue_tell(pool);
 }

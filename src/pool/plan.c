@@ -366,6 +366,11 @@ void plan_end(struct plan *plan, int64_t now_ns)
     plan->attempt_capacity = PLAN_INLINE_ATTEMPTS;
 }
 
+bool plan_is_called(const struct plan *plan)
+{
+    return !plan->queue || PEEK(&plan->called);
+}
+
 bool plan_is_over(const struct plan *plan)
 {
     return plan->phase == PLAN_DECIDED && !plan->queue && plan->attempt_count == 0 &&

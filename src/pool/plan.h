@@ -89,7 +89,8 @@ struct answer_facts {
 
 enum plan_action {
     PLAN_SEND,        /* send on `key`, then plan_hear (or plan_abandon) */
-    PLAN_WAIT,        /* ask plan_next again at `until_ns`, or when pool_epoch has moved */
+    PLAN_WAIT,        /* ask plan_next again at `until_ns`, or when pool_epoch has moved and
+                         plan_is_called */
     PLAN_RETURN,      /* the answer just heard goes to the caller */
     PLAN_RETURN_KEPT, /* the answer that plan_hear asked to keep goes to the caller */
     PLAN_GIVE_UP,     /* an error of our own goes to the caller: `status`, `retry_after_s` */
@@ -171,6 +172,7 @@ struct plan {
     struct queue *queue;   /* the line it stands in, or NULL */
     struct list line;      /* its place there */
     int64_t told_ns;       /* in line: when it was told to ask again */
+    bool called;           /* … and that it had better ask now; posted */
     int64_t wait_end_ns;   /* in line: when it stops waiting */
     int64_t wait_left_ns;  /* not in line: how long it may still wait in lines */
     uint32_t forgiven;     /* rate limits among the first so many attempts no longer count */
@@ -235,6 +237,10 @@ uint64_t plan_model(const struct pool *pool, struct slice name);
 
 /* The client hung up: ends the attempt in flight, if any, blaming nobody and returning leases. */
 void plan_abandon(struct plan *plan, int64_t now_ns);
+
+/* Of a plan that waits, when pool_epoch has moved: whether it shall ask now. One that stands in line
+ * behind others need not: it is called when its turn comes. By the plan's thread, without the lock. */
+bool plan_is_called(const struct plan *plan);
 
 /* Whether plan_end has nothing to do; without the lock. */
 bool plan_is_over(const struct plan *plan);

@@ -97,7 +97,7 @@ void pool_configure(struct pool *pool, const struct pool_options *options)
     pool->options = *options;
     pool->options.seed = seed;
     fast_configure(pool);
-    pool->epoch++;
+    queue_tell(pool);
 }
 
 size_t pool_count(const struct pool *pool)

@@ -79,17 +79,53 @@ static void queue_drop(struct pool *pool, struct queue *q)
     free(q);
 }
 
-void queue_leave(struct plan *plan)
+bool queue_is_first(const struct plan *plan)
+{
+    return plan->queue->plans.next == &plan->line;
+}
+
+static void call_first(struct queue *q)
+{
+    POST(&plan_at(q->plans.next)->called, true);
+}
+
+void queue_tell(struct pool *pool)
+{
+    pool->epoch++;
+    for (struct queue *q = pool->queues; q; q = q->next)
+        call_first(q);
+}
+
+/* Leaves, and the next is called if he was told to come after `late_ns`. */
+static void leave(struct plan *plan, int64_t late_ns)
 {
     struct queue *q = plan->queue;
+    bool first = queue_is_first(plan);
 
-    if (!q)
-        return;
     list_remove(&plan->line);
     plan->queue = NULL;
     TALLY_SET(&plan->pool->waiting, plan->pool->waiting - 1);
-    if (--q->count == 0)
+    if (--q->count == 0) {
         queue_drop(plan->pool, q);
+    } else if (first && plan_at(q->plans.next)->told_ns > late_ns) {
+        call_first(q);
+        plan->pool->epoch++;
+    }
+}
+
+void queue_leave(struct plan *plan)
+{
+    if (plan->queue)
+        leave(plan, INT64_MIN);
+}
+
+void queue_go(struct plan *plan, int64_t now_ns)
+{
+    struct queue *q = plan->queue;
+
+    if (q->room_ns > now_ns)
+        q->room_ns = now_ns; /* he has found some */
+    leave(plan, queue_turn_ns(q, 1, now_ns) + QUEUE_GAP_NS);
 }
 
 unsigned queue_place(const struct plan *plan, const struct queue *q, int64_t now_ns)

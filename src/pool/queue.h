@@ -6,10 +6,12 @@
  *       ▼ a key has room                  or comes new while a line stands, waits
  *     sent: leaves the line
  *
- * Nobody is woken by anybody: each is told when to ask again, by the time the first in line will
- * have room, his place, and the pace at which the buckets refill. So a bucket that comes back lets
- * them through one by one and never as a herd. When things turn out better than foretold,
- * pool_epoch moves and all ask, and still it is the first in line who goes.
+ * Each is told when to ask again, by the time the first in line will have room, his place, and the
+ * pace at which the buckets refill. So a bucket that comes back lets them through one by one and never
+ * as a herd. When things turn out better than foretold (a breaker closes, keys are loaded),
+ * pool_epoch moves and the first in each line is called. When he goes he calls the next, if that
+ * one was told to come later than at the pace now known; so a line of any length costs one call for
+ * each who leaves it, however often the epoch moves.
  *
  * Whoever was told a time and has not asked long after it is passed by: a lost request must not
  * hold up a line.
@@ -47,6 +49,14 @@ struct queue *queue_find(const struct pool *pool, const struct route *route);
 /* Joins the line, at the place of its age. False: it is full, or there is no memory. */
 bool queue_join(struct plan *plan);
 void queue_leave(struct plan *plan);
+
+/* Leaves the line to be served. */
+void queue_go(struct plan *plan, int64_t now_ns);
+
+bool queue_is_first(const struct plan *plan);
+
+/* Moves the epoch: something changed for those who wait. The first in each line is called. */
+void queue_tell(struct pool *pool);
 
 /* How many stand before it, at most QUEUE_PLACES; one that is in no line would stand last. */
 unsigned queue_place(const struct plan *plan, const struct queue *queue, int64_t now_ns);

@@ -4,6 +4,7 @@
 #include "pool/headroom.h"
 #include "pool/invariant.h"
 #include "pool/probe.h"
+#include "pool/queue.h"
 #include "pool/ramp.h"
 
 /* A model or family nobody asks for any more must not be remembered for ever: a half-open breaker
@@ -67,7 +68,7 @@ void circuit_half_open(struct pool *pool, struct breaker *b)
     }
     count_open(pool, b, -1);
     circuits_left(&pool->circuits, b, CIRCUIT_OPEN);
-    pool->epoch++;
+    queue_tell(pool);
     news_tell(pool, b, CIRCUIT_OPEN);
 }
 
@@ -85,7 +86,7 @@ void circuit_close(struct pool *pool, struct breaker *b)
         news_tell(pool, b, before); /* to hear of it, not of a suspicion dropped */
     probe_forget(pool, b);
     circuits_remove(&pool->circuits, b);
-    pool->epoch++;
+    queue_tell(pool);
 }
 
 static void apply_one(struct pool *pool, struct breaker *b, int64_t now_ns)
@@ -170,7 +171,7 @@ static void return_lease(struct pool *pool, struct breaker *b, struct attempt *a
         return;
     b->lease = 0;
     attempt->leases--;
-    pool->epoch++;
+    queue_tell(pool);
 }
 
 /* The key moved while it was asked, and a lease stayed behind with its old owner. */
@@ -233,7 +234,7 @@ static void prove(struct pool *pool, struct key *key)
     if (key->proven)
         return;
     POST(&key->proven, true);
-    pool->epoch++;
+    queue_tell(pool);
 }
 
 void report_success(struct pool *pool, struct attempt *attempt, const struct route *route,
@@ -280,7 +281,7 @@ static void fail_half_open(struct pool *pool, struct breaker *b, struct attempt 
     breaker_reopen(b, verdict, evidence, breaker_wait(verdict, b->exponent + 1u, &pool->rng),
                    now_ns);
     circuit_opened(pool, b);
-    pool->epoch++;
+    queue_tell(pool);
 }
 
 static void fail_at(struct pool *pool, struct breaker *b, struct attempt *attempt,
@@ -433,9 +434,9 @@ void report_end(struct pool *pool, struct attempt *attempt, const struct route *
     counts_end(key);
     key->failures += !success;
     if (rules_of(&pool->rules, key->id))
-        pool->epoch++; /* one less under its cap */
+        queue_tell(pool); /* one less under its cap */
     if (!key->proven)
-        pool->epoch++; /* the proof failed to come: the next may try */
+        queue_tell(pool); /* the proof failed to come: the next may try */
     if (attempt->leases)
         visit_path(pool, attempt, route, return_lease, 0);
     if (attempt->leases)

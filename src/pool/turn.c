@@ -14,7 +14,7 @@ static void leave_line(struct plan *plan, int64_t now_ns)
 {
     if (!plan->queue)
         return;
-    queue_leave(plan);
+    queue_go(plan, now_ns);
     plan->wait_left_ns = plan->wait_end_ns > now_ns ? plan->wait_end_ns - now_ns : 0;
 }
 
@@ -265,7 +265,7 @@ static void speed_up(struct plan *plan, int64_t gap_ns)
         return;
     queue->pace_ns = gap_ns;
     queue->ramping = gap_ns > 0;
-    plan->pool->epoch++;
+    queue_tell(plan->pool);
 }
 
 /* Whether asking the key would try out a service in trouble, for everybody. */
@@ -334,6 +334,11 @@ void turn_take(struct plan *plan, int64_t now_ns, struct plan_step *ret_step)
 
     if (!queue && plan->pool->waiting && plan->wait_left_ns > 0)
         queue = queue_find(plan->pool, &plan->route);
+    POST(&plan->called, false);
+    if (plan->queue && !queue_is_first(plan) && now_ns < plan->told_ns) {
+        turn_wait(plan, plan->told_ns, ret_step); /* it is called when it is the first */
+        return;
+    }
     if (queue)
         place = queue_place(plan, queue, now_ns);
     if (place > 0)
@@ -351,5 +356,5 @@ void turn_tell_line(struct plan *plan, int64_t now_ns)
         !headroom_has_room(plan->flight.at, &plan->route, now_ns))
         return;
     queue->room_ns = now_ns; /* once: until the first in line has asked */
-    pool->epoch++;
+    queue_tell(pool);
 }

@@ -242,6 +242,128 @@ static void the_last_attempt_is_a_trial_where_nobody_else_comes(void **state)
     pool_free(pool);
 }
 
+enum { CROWD = 64 };
+
+/* A line of CROWD behind the only key, which rests for 10 s. */
+static struct pool *crowded_pool(struct plan plans[CROWD])
+{
+    struct pool *pool = patient_pool(1, NULL, CROWD);
+
+    one(pool, 0, with_wait(limited, 10 * S), 0);
+    for (unsigned i = 0; i < CROWD; i++)
+        assert_int_equal(begins(&plans[i], pool, 1).action, PLAN_WAIT);
+    return pool;
+}
+
+static void disperse(struct plan plans[CROWD], int64_t now)
+{
+    for (unsigned i = 0; i < CROWD; i++)
+        plan_end(&plans[i], now);
+}
+
+/* All who are called when the epoch has moved ask; how many that are. */
+static unsigned wake(struct plan plans[CROWD], int64_t now)
+{
+    bool called[CROWD];
+    unsigned asked = 0;
+
+    for (unsigned i = 0; i < CROWD; i++)
+        called[i] = plans[i].current == KEY_NONE && plan_is_called(&plans[i]);
+    for (unsigned i = 0; i < CROWD; i++) {
+        if (called[i])
+            (void)next(&plans[i], now);
+        asked += called[i];
+    }
+    return asked;
+}
+
+static void assert_in_flight(struct pool *pool, uint64_t wanted, int64_t now)
+{
+    uint64_t in_flight = 0;
+
+    for (size_t i = 0; i < pool_count(pool); i++)
+        in_flight += view(pool, i, now).in_flight;
+    assert_int_equal(in_flight, wanted);
+}
+
+static void news_that_help_nobody_call_one(void **state)
+{
+    struct plan plans[CROWD];
+    struct pool *pool = crowded_pool(plans);
+    uint64_t epoch;
+
+    (void)state;
+    assert_int_equal(wake(plans, 2), 0);
+    for (int i = 0; i < 10; i++) {
+        epoch = pool_epoch(pool);
+        pool_configure(pool, &pool->options);
+        assert_true(pool_epoch(pool) != epoch);
+        assert_int_equal(wake(plans, S + i), 1);
+    }
+    assert_int_equal(pool_waiting(pool), CROWD);
+    disperse(plans, 2 * S);
+    pool_free(pool);
+}
+
+/* A key that can serve everybody is loaded: each who goes calls the next, so all go now and each
+ * has asked once. */
+static void keys_that_come_call_one_by_one(void **state)
+{
+    const struct key_spec specs[] = {{.identity = 1000}, {.identity = 1001, .cookie = 1}};
+    struct plan plans[CROWD];
+    struct pool *pool = crowded_pool(plans);
+    uint64_t epoch;
+
+    (void)state;
+    assert_int_equal(pool_load(pool, specs, 2, 2), STATUS_OK);
+    for (unsigned gone = 0; gone < CROWD; gone++) {
+        assert_in_flight(pool, gone, 2);
+        assert_int_equal(wake(plans, 2), 1);
+    }
+    assert_int_equal(pool_waiting(pool), 0);
+    epoch = pool_epoch(pool);
+    disperse(plans, 3);
+    assert_true(pool_epoch(pool) - epoch <= CROWD);
+    pool_free(pool);
+}
+
+/* Who is first and gives up calls the next; one further behind calls nobody. */
+static void who_gives_up_calls_the_next(void **state)
+{
+    struct plan plans[CROWD];
+    struct pool *pool = crowded_pool(plans);
+
+    (void)state;
+    plan_abandon(&plans[5], 2);
+    for (unsigned i = 0; i < CROWD; i++)
+        assert_int_equal(plans[i].queue && plan_is_called(&plans[i]), 0);
+    plan_abandon(&plans[0], 2);
+    assert_true(plan_is_called(&plans[1]));
+    assert_false(plan_is_called(&plans[2]));
+    disperse(plans, 2);
+    pool_free(pool);
+}
+
+/* The line goes by the clock where nothing turns out better than foretold: nobody calls. */
+static void a_line_at_its_pace_calls_nobody(void **state)
+{
+    struct plan plans[CROWD];
+    struct pool *pool = crowded_pool(plans);
+    int64_t now = next(&plans[0], 2).until_ns;
+    uint64_t epoch;
+
+    (void)state;
+    assert_sends(&plans[0], now, 0);
+    hear(&plans[0], served, 200, now);
+    assert_sends(&plans[1], plans[1].told_ns, 0);
+    epoch = pool_epoch(pool);
+    assert_sends(&plans[2], plans[2].told_ns, 0);
+    assert_sends(&plans[3], plans[3].told_ns, 0);
+    assert_int_equal(pool_epoch(pool), epoch);
+    disperse(plans, now + S);
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +377,10 @@ int main(void)
         cmocka_unit_test(nobody_looks_in_vain_while_the_service_rests),
         cmocka_unit_test(the_last_attempt_is_no_trial),
         cmocka_unit_test(the_last_attempt_is_a_trial_where_nobody_else_comes),
+        cmocka_unit_test(news_that_help_nobody_call_one),
+        cmocka_unit_test(keys_that_come_call_one_by_one),
+        cmocka_unit_test(who_gives_up_calls_the_next),
+        cmocka_unit_test(a_line_at_its_pace_calls_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,6 +83,16 @@ static inline struct plan_step next(struct plan *plan, int64_t now)
     return step;
 }
 
+/* The time at which the plan will go on by itself. */
+static inline int64_t wait_of(struct plan *plan, int64_t now)
+{
+    struct plan_step step = next(plan, now);
+
+    assert_int_equal(step.action, PLAN_WAIT);
+    assert_true(step.until_ns > now);
+    return step.until_ns;
+}
+
 /* The key is sent on, and it is this one (by cookie). */
 #define assert_sends(plan, now, wanted)                                                            \
     do {                                                                                           \
@@ -122,6 +132,13 @@ static inline struct pool *rotating_pool(size_t count, const struct owner_names 
     struct pool_options options = options_of(STRATEGY_ROUND_ROBIN);
 
     return pool_of(&options, count, owners);
+}
+
+static inline struct pool *plain_pool(size_t count)
+{
+    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
+
+    return pool_of(&options, count, NULL);
 }
 
 static inline struct key_view view(struct pool *pool, size_t index, int64_t now)

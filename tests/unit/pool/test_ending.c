@@ -2,13 +2,6 @@
 
 #include <string.h>
 
-static struct pool *plain_pool(size_t count)
-{
-    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
-
-    return pool_of(&options, count, NULL);
-}
-
 static void all_keys_cooling_is_a_truthful_429(void **state)
 {
     struct pool *pool = plain_pool(2);

@@ -2,23 +2,6 @@
 
 #include <string.h>
 
-static struct pool *plain_pool(size_t count)
-{
-    struct pool_options options = options_of(STRATEGY_PRIMARY_FIRST);
-
-    return pool_of(&options, count, NULL);
-}
-
-/* The time at which the plan will go on by itself. */
-static int64_t wait_of(struct plan *plan, int64_t now)
-{
-    struct plan_step step = next(plan, now);
-
-    assert_int_equal(step.action, PLAN_WAIT);
-    assert_true(step.until_ns > now);
-    return step.until_ns;
-}
-
 /* Asked once, not 32 times: a cold start at concurrency 32 with a revoked primary. */
 static void an_unproven_key_is_asked_once_at_a_cold_start(void **state)
 {

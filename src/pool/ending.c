@@ -15,47 +15,13 @@ const char *plan_phase_name(uint8_t phase)
     return phase < 3 ? names[phase] : "unknown";
 }
 
-static int rank_of_class(enum failure failure)
-{
-    switch (failure) {
-    case FAILURE_CALLER:
-    case FAILURE_POLICY:
-    case FAILURE_UNVERIFIED:
-    case FAILURE_MODEL:
-    case FAILURE_TIER:
-    case FAILURE_TOO_LARGE:
-    case FAILURE_CONFLICT: return RANK_CALLER;
-    case FAILURE_RATE:
-    case FAILURE_SLOW_DOWN: return RANK_RATE;
-    case FAILURE_OVERLOADED:
-    case FAILURE_SERVER:
-    case FAILURE_NETWORK: /* the edge's 52x pages */
-    case FAILURE_TIMEOUT: return RANK_SERVICE;
-    case FAILURE_NONE:
-    case FAILURE_REVOKED:
-    case FAILURE_DEACTIVATED:
-    case FAILURE_MISMATCHED:
-    case FAILURE_EGRESS_IP:
-    case FAILURE_SCOPE:
-    case FAILURE_FORBIDDEN:
-    case FAILURE_REGION:
-    case FAILURE_QUOTA:
-    case FAILURE_CUT:
-    case FAILURE_GARBAGE:
-    case FAILURE_ABANDONED:
-    case FAILURE_DISABLED:
-    case FAILURE_COUNT: break;
-    }
-    return RANK_NONE;
-}
-
-int ending_rank(const struct verdict *verdict, const struct evidence *evidence)
+enum rank ending_rank(const struct verdict *verdict, const struct evidence *evidence)
 {
     int status = evidence ? evidence->status : 0;
 
     if (status < 400 || status == 401 || status == 403)
         return RANK_NONE;
-    return rank_of_class(verdict->failure);
+    return failure_rank(verdict->failure);
 }
 
 void ending_decide(struct plan *plan, enum plan_action action, bool should_not_retry)

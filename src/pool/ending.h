@@ -29,11 +29,8 @@ static inline void plan_enter(struct plan *plan, enum plan_phase to)
     plan->phase = (uint8_t)to;
 }
 
-/* The usefulness of an upstream answer to a caller whose request could not be served, by
- * openai-protocol.md §2.5: his own fault tells most, then when to come back, then that the service
- * is in trouble. What is wrong with one of our keys is none of his business: 0. */
-enum { RANK_NONE, RANK_SERVICE, RANK_RATE, RANK_CALLER };
-int ending_rank(const struct verdict *verdict, const struct evidence *evidence);
+/* The usefulness of this answer to a caller whose request could not be served. */
+enum rank ending_rank(const struct verdict *verdict, const struct evidence *evidence);
 
 /* DECIDED: this is what plan_next answers from now on. */
 void ending_decide(struct plan *plan, enum plan_action action, bool should_not_retry);

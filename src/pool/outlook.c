@@ -2,45 +2,12 @@
 
 #include "pool/select.h"
 
-bool failure_passes(enum failure failure)
-{
-    switch (failure) {
-    case FAILURE_RATE:
-    case FAILURE_SLOW_DOWN:
-    case FAILURE_TOO_LARGE:
-    case FAILURE_CONFLICT:
-    case FAILURE_OVERLOADED:
-    case FAILURE_SERVER:
-    case FAILURE_NETWORK:
-    case FAILURE_TIMEOUT:
-    case FAILURE_CUT:
-    case FAILURE_GARBAGE: return true;
-    case FAILURE_NONE:
-    case FAILURE_CALLER:
-    case FAILURE_POLICY:
-    case FAILURE_REVOKED:
-    case FAILURE_DEACTIVATED:
-    case FAILURE_MISMATCHED:
-    case FAILURE_EGRESS_IP:
-    case FAILURE_SCOPE:
-    case FAILURE_FORBIDDEN:
-    case FAILURE_REGION:
-    case FAILURE_UNVERIFIED:
-    case FAILURE_MODEL:
-    case FAILURE_TIER:
-    case FAILURE_QUOTA:
-    case FAILURE_ABANDONED:
-    case FAILURE_DISABLED:
-    case FAILURE_COUNT: break;
-    }
-    return false;
-}
-
 /* What stands in one key's way. */
 struct hindrance {
     int64_t until_ns; /* -1: nothing is OPEN */
     enum failure cooling, dead;
-    bool narrow; /* an OPEN breaker of the key or its accounts */
+    enum scope dead_scope; /* of several the widest is told */
+    bool narrow;           /* an OPEN breaker of the key or its accounts */
     bool busy;
 };
 
@@ -56,25 +23,64 @@ static void hinder(struct hindrance *h, const struct breaker *b, int64_t now_ns)
     if (gate != GATE_OPEN)
         return;
     h->narrow |= !scope_is_wide(b->place.scope);
-    if (!failure_passes((enum failure)b->reason))
+    if (!failure_passes((enum failure)b->reason) &&
+        (h->dead == FAILURE_NONE || b->place.scope > h->dead_scope)) {
         h->dead = (enum failure)b->reason;
+        h->dead_scope = b->place.scope;
+    }
     if (b->due_ns > h->until_ns) {
         h->until_ns = b->due_ns;
         h->cooling = (enum failure)b->reason;
     }
 }
 
-static struct hindrance hindrance_of(struct pool *pool, const struct route *route, struct key *key,
-                                     int64_t now_ns)
+struct gaze {
+    struct pool *pool;
+    const struct route *route;
+    int64_t now_ns;
+    bool unserved; /* a key that may not serve the model */
+    struct outlook *out;
+};
+
+static bool has_few(const struct node *node)
+{
+    unsigned count = 0;
+
+    for (const struct breaker *b = node->breakers; b; b = b->next)
+        if (++count > OUTLOOK_RING)
+            return false;
+    return true;
+}
+
+/* What stands at one node of a key's path. */
+static void hinder_at(const struct gaze *gaze, struct hindrance *h, struct node *node)
+{
+    const struct breaker *b;
+
+    if (has_few(node)) {
+        for (b = node->breakers; b; b = b->next)
+            if (select_concerns(gaze->route, b))
+                hinder(h, b, gaze->now_ns);
+        return;
+    }
+    for (enum scope scope = SCOPE_KEY; scope < SCOPE_COUNT; scope++) {
+        b = select_breaker_at(gaze->pool, gaze->route, node, scope);
+        if (b)
+            hinder(h, b, gaze->now_ns);
+    }
+}
+
+static struct hindrance hindrance_of(const struct gaze *gaze, struct key *key)
 {
     struct hindrance h = {.until_ns = -1, .cooling = FAILURE_NONE, .dead = FAILURE_NONE};
 
-    for (enum scope scope = SCOPE_KEY; scope < SCOPE_COUNT; scope++) {
-        struct node *node = key_scope_node(pool, key, scope);
-        struct breaker *b = node->breakers ? select_breaker_at(pool, route, node, scope) : NULL;
-        if (b)
-            hinder(&h, b, now_ns);
-    }
+    hinder_at(gaze, &h, &key->node);
+    if (key->project)
+        hinder_at(gaze, &h, &key->project->node);
+    if (key->org)
+        hinder_at(gaze, &h, &key->org->node);
+    hinder_at(gaze, &h, &key->service->node);
+    hinder_at(gaze, &h, &gaze->pool->egress);
     return h;
 }
 
@@ -109,24 +115,17 @@ static void weigh(struct outlook *out, const struct hindrance *h, bool usable, i
         out->service_ns = h->until_ns;
 }
 
-struct gaze {
-    struct pool *pool;
-    const struct route *route;
-    int64_t now_ns;
-    bool unserved; /* a key that may not serve the model */
-    struct outlook *out;
-};
-
 static void see_key(struct gaze *gaze, struct key *key)
 {
     const struct pool *pool = gaze->pool;
     struct hindrance h;
 
+    gaze->out->looks++;
     if (!rules_allow(rules_of(&pool->rules, key->id), gaze->route->model)) {
         gaze->unserved = true;
         return;
     }
-    h = hindrance_of(gaze->pool, gaze->route, key, gaze->now_ns);
+    h = hindrance_of(gaze, key);
     if (key->disabled)
         h.dead = FAILURE_DISABLED;
     weigh(gaze->out, &h, !select_is_ruled_out(pool, key), gaze->now_ns);
@@ -143,7 +142,7 @@ static void see_ready(struct gaze *gaze, size_t from)
 {
     const struct bits *worth = select_worth(gaze->pool, gaze->route);
 
-    for (unsigned seen = 0; seen < OUTLOOK_KEYS; seen++) {
+    for (unsigned seen = 0; seen < OUTLOOK_SAMPLE; seen++) {
         from = bits_next(worth, from);
         if (from == BITS_NONE)
             return;
@@ -177,13 +176,48 @@ static struct key *key_below(const struct pool *pool, const struct breaker *b)
     return pool_key(pool, member);
 }
 
+/* Places in the heap of due times whose parents were seen: the next due is among them. */
+struct frontier {
+    const struct circuits *circuits;
+    size_t places[OUTLOOK_SAMPLE + 1], count;
+};
+
+static void extend(struct frontier *f, size_t place)
+{
+    if (place < f->circuits->heap_count)
+        f->places[f->count++] = place;
+}
+
+/* The next breaker in the order of time; NULL: that was the last. */
+static const struct breaker *next_due(struct frontier *f)
+{
+    struct breaker *const *heap = f->circuits->heap;
+    size_t first = 0, place;
+
+    if (f->count == 0)
+        return NULL;
+    for (size_t i = 1; i < f->count; i++)
+        if (heap[f->places[i]]->due_ns < heap[f->places[first]]->due_ns)
+            first = i;
+    place = f->places[first];
+    f->places[first] = f->places[--f->count];
+    extend(f, 2 * place + 1);
+    extend(f, 2 * place + 2);
+    return heap[place];
+}
+
+/* A key comes back when the last of its breakers does, so none of those still to come brings one
+ * back before it is due. */
 static void see_due(struct gaze *gaze)
 {
-    const struct circuits *c = &gaze->pool->circuits;
-    size_t count = c->heap_count < OUTLOOK_KEYS ? c->heap_count : OUTLOOK_KEYS;
+    struct frontier f = {.circuits = &gaze->pool->circuits};
 
-    for (size_t i = 0; i < count; i++) {
-        struct key *key = key_below(gaze->pool, c->heap[i]);
+    extend(&f, 0);
+    for (unsigned seen = 0; seen < OUTLOOK_SAMPLE; seen++) {
+        const struct breaker *b = next_due(&f);
+        struct key *key = b ? key_below(gaze->pool, b) : NULL;
+        if (!b || (gaze->out->usable_ns >= 0 && b->due_ns >= gaze->out->usable_ns))
+            return;
         if (key)
             see_key(gaze, key);
     }
@@ -196,9 +230,11 @@ void outlook_see(struct pool *pool, const struct route *route, int64_t now_ns,
     struct gaze gaze = {.pool = pool, .route = route, .now_ns = now_ns, .out = ret_outlook};
 
     *ret_outlook = (struct outlook){.service_ns = -1, .usable_ns = -1, .recovery_ns = -1};
-    see_first(&gaze, count < OUTLOOK_KEYS ? count : OUTLOOK_KEYS);
-    if (count > OUTLOOK_KEYS) {
-        see_ready(&gaze, OUTLOOK_KEYS);
+    if (count <= OUTLOOK_KEYS) {
+        see_first(&gaze, count);
+    } else {
+        see_first(&gaze, OUTLOOK_SAMPLE);
+        see_ready(&gaze, OUTLOOK_SAMPLE);
         see_due(&gaze);
     }
     if (gaze.unserved && ret_outlook->dead == FAILURE_NONE)

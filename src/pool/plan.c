@@ -223,7 +223,7 @@ static int64_t own_wait(struct plan *plan, const struct verdict *verdict)
 static bool keep(struct plan *plan, const struct verdict *verdict, const struct evidence *evidence,
                  int64_t now_ns)
 {
-    int rank = ending_rank(verdict, evidence);
+    enum rank rank = ending_rank(verdict, evidence);
     int64_t wait_ns = verdict->wait_ns > verdict->base_ns ? verdict->wait_ns : verdict->base_ns;
     int64_t reset_ns = now_ns + (wait_ns > 0 ? plan_sooner(wait_ns, BREAKER_WAIT_MAX_NS) : 0);
 

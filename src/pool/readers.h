@@ -27,7 +27,7 @@ struct counts {
 #define COUNTS_APART 1024
 
 /* A model's name and its hash: requests name the same few again and again. */
-#define READER_MODELS    8 /* remembered, each where its length and last letter say */
+#define READER_MODELS    8  /* remembered, each where its length and last letter say */
 #define READER_MODEL_LEN 52 /* longer names are hashed each time */
 
 struct reader_model {
@@ -52,7 +52,7 @@ struct pool_reader {
     struct pool_reader *next;
     void *block; /* to be freed */
     struct reader_model models[READER_MODELS];
-    struct counts counts[]; /* COUNTS_APART of them */
+    struct counts counts[];      /* COUNTS_APART of them */
 } __attribute__((aligned(128))); /* and its neighbour: processors fetch lines in pairs */
 
 struct readers {

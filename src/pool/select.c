@@ -127,8 +127,7 @@ struct breaker *select_breaker_at(const struct pool *pool, const struct route *r
     return circuits_find(&pool->circuits, place);
 }
 
-/* Whether a breaker says something about requests of this route. */
-static bool concerns(const struct route *route, const struct breaker *b)
+bool select_concerns(const struct route *route, const struct breaker *b)
 {
     if (b->place.scope == SCOPE_ORG_MODEL_STREAM && !route->stream)
         return false;
@@ -319,7 +318,7 @@ static bool node_suspects(const struct look *look, struct node *node, const stru
         return false;
     for (const struct breaker *b = node->breakers; b; b = b->next)
         if (b->state == CIRCUIT_CLOSED && b->suspect == key->identity && look->now_ns < b->due_ns &&
-            concerns(look->route, b))
+            select_concerns(look->route, b))
             return true;
     return false;
 }
@@ -400,7 +399,8 @@ static bool has_room(struct look *look, struct key *key)
     const struct key_rules *rules = rules_of(&look->pool->rules, key->id);
     int64_t ready_ns;
 
-    if (rules && rules->max_in_flight && counts_in_flight(look->pool, key) >= rules->max_in_flight) {
+    if (rules && rules->max_in_flight &&
+        counts_in_flight(look->pool, key) >= rules->max_in_flight) {
         look->crowded = true;
         return false;
     }

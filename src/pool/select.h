@@ -58,6 +58,9 @@ enum gate select_gate(const struct breaker *b, int64_t now_ns);
 struct breaker *select_breaker_at(const struct pool *pool, const struct route *route,
                                   struct node *node, enum scope scope);
 
+/* Whether a breaker says something about requests of this route. */
+bool select_concerns(const struct route *route, const struct breaker *b);
+
 /* The keys that are worth a look for this kind of request: all that are not out, as far as is known. */
 const struct bits *select_worth(const struct pool *pool, const struct route *route);
 

@@ -58,37 +58,46 @@ enum probe {
     PROBE_LIVE, /* only a real request is proof: quota, rate */
 };
 
-/* The class of a failed attempt, as shown in x-sparekey-trail, logs and metrics. */
+/* How useful an upstream answer is to a caller whose request could not be served, by
+ * openai-protocol.md §2.5: his own fault tells most, then when to come back, then that the service
+ * is in trouble. What is wrong with one of our keys is none of his business. */
+enum rank { RANK_NONE, RANK_SERVICE, RANK_RATE, RANK_CALLER };
+
+/* Whether time heals it; the others need an operator. */
+enum { LASTS, PASSES };
+
+/* The class of a failed attempt, as shown in x-sparekey-trail, logs and metrics; whether it passes,
+ * and the rank of its answer. */
 #define FAILURE_TABLE(X)                                                                           \
-    X(FAILURE_NONE, "ok")                                                                          \
-    X(FAILURE_CALLER, "caller_fault")                                                              \
-    X(FAILURE_POLICY, "policy_refusal")                                                            \
-    X(FAILURE_REVOKED, "revoked")                                                                  \
-    X(FAILURE_DEACTIVATED, "account_deactivated")                                                  \
-    X(FAILURE_MISMATCHED, "mismatched_account")                                                    \
-    X(FAILURE_EGRESS_IP, "ip_not_allowed")                                                         \
-    X(FAILURE_SCOPE, "missing_scope")                                                              \
-    X(FAILURE_FORBIDDEN, "forbidden")                                                              \
-    X(FAILURE_REGION, "region_blocked")                                                            \
-    X(FAILURE_UNVERIFIED, "organization_unverified")                                               \
-    X(FAILURE_MODEL, "model_not_available")                                                        \
-    X(FAILURE_TIER, "tier_not_available")                                                          \
-    X(FAILURE_RATE, "rate_limited")                                                                \
-    X(FAILURE_TOO_LARGE, "too_large_for_bucket")                                                   \
-    X(FAILURE_SLOW_DOWN, "slow_down")                                                              \
-    X(FAILURE_QUOTA, "quota_exhausted")                                                            \
-    X(FAILURE_CONFLICT, "conflict")                                                                \
-    X(FAILURE_OVERLOADED, "overloaded")                                                            \
-    X(FAILURE_SERVER, "server_error")                                                              \
-    X(FAILURE_NETWORK, "network")                                                                  \
-    X(FAILURE_TIMEOUT, "timeout")                                                                  \
-    X(FAILURE_CUT, "cut_stream")                                                                   \
-    X(FAILURE_GARBAGE, "bad_answer")                                                               \
-    X(FAILURE_ABANDONED, "client_gone")                                                            \
-    X(FAILURE_DISABLED, "disabled") /* by an operator; no attempt fails so */
+    X(FAILURE_NONE, "ok", LASTS, RANK_NONE)                                                        \
+    X(FAILURE_CALLER, "caller_fault", LASTS, RANK_CALLER)                                          \
+    X(FAILURE_POLICY, "policy_refusal", LASTS, RANK_CALLER)                                        \
+    X(FAILURE_REVOKED, "revoked", LASTS, RANK_NONE)                                                \
+    X(FAILURE_DEACTIVATED, "account_deactivated", LASTS, RANK_NONE)                                \
+    X(FAILURE_MISMATCHED, "mismatched_account", LASTS, RANK_NONE)                                  \
+    X(FAILURE_EGRESS_IP, "ip_not_allowed", LASTS, RANK_NONE)                                       \
+    X(FAILURE_SCOPE, "missing_scope", LASTS, RANK_NONE)                                            \
+    X(FAILURE_FORBIDDEN, "forbidden", LASTS, RANK_NONE)                                            \
+    X(FAILURE_REGION, "region_blocked", LASTS, RANK_NONE)                                          \
+    X(FAILURE_UNVERIFIED, "organization_unverified", LASTS, RANK_CALLER)                           \
+    X(FAILURE_MODEL, "model_not_available", LASTS, RANK_CALLER)                                    \
+    X(FAILURE_TIER, "tier_not_available", LASTS, RANK_CALLER)                                      \
+    X(FAILURE_RATE, "rate_limited", PASSES, RANK_RATE)                                             \
+    X(FAILURE_TOO_LARGE, "too_large_for_bucket", PASSES, RANK_CALLER)                              \
+    X(FAILURE_SLOW_DOWN, "slow_down", PASSES, RANK_RATE)                                           \
+    X(FAILURE_QUOTA, "quota_exhausted", LASTS, RANK_NONE)                                          \
+    X(FAILURE_CONFLICT, "conflict", PASSES, RANK_CALLER)                                           \
+    X(FAILURE_OVERLOADED, "overloaded", PASSES, RANK_SERVICE)                                      \
+    X(FAILURE_SERVER, "server_error", PASSES, RANK_SERVICE)                                        \
+    X(FAILURE_NETWORK, "network", PASSES, RANK_SERVICE) /* the edge's 52x pages */                 \
+    X(FAILURE_TIMEOUT, "timeout", PASSES, RANK_SERVICE)                                            \
+    X(FAILURE_CUT, "cut_stream", PASSES, RANK_NONE)                                                \
+    X(FAILURE_GARBAGE, "bad_answer", PASSES, RANK_NONE)                                            \
+    X(FAILURE_ABANDONED, "client_gone", LASTS, RANK_NONE)                                          \
+    X(FAILURE_DISABLED, "disabled", LASTS, RANK_NONE) /* by an operator; no attempt fails so */
 
 enum failure {
-#define X(code, name) code,
+#define X(code, name, lasting, rank) code,
     FAILURE_TABLE(X)
 #undef X
         FAILURE_COUNT
@@ -97,6 +106,10 @@ enum failure {
 /* Names of the tables above; static storage, never NULL. */
 const char *scope_name(enum scope scope);
 const char *failure_name(enum failure failure);
+
+/* By the table: whether time heals this class; the rank of its answer. */
+bool failure_passes(enum failure failure);
+enum rank failure_rank(enum failure failure);
 
 struct verdict {
     enum reaction reaction;

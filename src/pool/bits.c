@@ -116,12 +116,10 @@ static size_t bits_of(const struct bits *bits, unsigned level)
 
 /* Up while there is nothing to the right, then down to the leftmost below what was found. A word
  * found empty on the way down was emptied meanwhile: on from behind it. */
-size_t bits_next(const struct bits *bits, size_t from)
+size_t bits_next_word(const struct bits *bits, size_t from)
 {
     unsigned level = 0;
 
-    if (from >= bits->size)
-        return BITS_NONE;
     for (;;) {
         uint64_t word = rest_of_word(bits, level, from);
 

@@ -51,8 +51,19 @@ void bits_remove(struct bits *bits, size_t number);
 /* Makes the set what `words` say, one bit a number, of which those beyond the size are 0. */
 void bits_fill(struct bits *bits, const uint64_t *words);
 
+/* As bits_next, where the word of `from` has no member from there on. */
+size_t bits_next_word(const struct bits *bits, size_t from);
+
 /* The first member that is not less than `from`, or BITS_NONE. */
-size_t bits_next(const struct bits *bits, size_t from);
+static inline size_t bits_next(const struct bits *bits, size_t from)
+{
+    uint64_t word;
+
+    if (from >= bits->size)
+        return BITS_NONE;
+    word = PEEK(&bits->level[0][from / BITS_PER_WORD]) >> (from % BITS_PER_WORD);
+    return word ? from + (size_t)__builtin_ctzll(word) : bits_next_word(bits, from);
+}
 
 static inline bool bits_has(const struct bits *bits, size_t number)
 {

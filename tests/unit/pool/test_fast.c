@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 
 #include "pool/fast.h"
 #include "pool/headroom.h"
@@ -720,9 +721,40 @@ static void nobody_is_let_in_past_the_bucket(void **state)
     pool_free(account.ring.pool);
 }
 
+/* A reader remembers names by their length and last letter: two that share both, one that is too
+ * long to be remembered, and none at all are told apart as under the lock. */
+static void models_are_known_by_their_whole_name(void **state)
+{
+    (void)state;
+    char longest[READER_MODEL_LEN + 1];
+    const struct slice names[] = {SLICE("gpt-a-mini"), SLICE("gpt-b-mini"),
+                                  slice_of(longest, READER_MODEL_LEN),
+                                  slice_of(longest, READER_MODEL_LEN + 1), nothing};
+    struct pool *pool = proven_pool(2, NULL);
+    struct pool_reader *reader = reader_of(pool);
+
+    memset(longest, 'x', sizeof longest);
+    for (unsigned i = 0; i < 4 * sizeof names / sizeof *names; i++) {
+        struct slice name = names[i % (sizeof names / sizeof *names)];
+        struct plan_request request = {.model = name, .deadline_ns = FAR};
+        struct plan_step step;
+        struct plan plan;
+        uint64_t cookie;
+
+        pool_enter(reader);
+        (void)fast_begin(reader, &plan, &request, 1, &step, &cookie);
+        pool_leave(reader);
+        assert_true(plan.route.model == plan_model(pool, name));
+        plan_end(&plan, 1);
+    }
+    assert_true(plan_model(pool, names[0]) != plan_model(pool, names[1]));
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(models_are_known_by_their_whole_name),
         cmocka_unit_test(healthy_keys_take_turns),
         cmocka_unit_test(the_primary_goes_first_and_fallbacks_rotate),
         cmocka_unit_test(whatever_needs_a_decision_is_refused),

@@ -178,6 +178,7 @@ static void bench_init(struct bench *bench, size_t count)
     struct pool_options options = options_for(STRATEGY_ROUND_ROBIN);
 
     pthread_mutex_init(&bench->lock, NULL);
+    bench->limits = NULL;
     if (pool_new(&options, &bench->pool) != STATUS_OK)
         die("out of memory");
     load(bench, count, 1);

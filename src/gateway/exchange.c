@@ -396,6 +396,11 @@ void exchange_ask(struct exchange *x)
     follow(x, &step, entry);
 }
 
+bool exchange_is_called(const struct exchange *x)
+{
+    return plan_is_called(&x->plan);
+}
+
 void exchange_wake(struct exchange *x)
 {
     stop_waiting(x);

@@ -46,6 +46,10 @@ struct exchange *exchange_start(struct worker *worker, struct server_conn *reque
 /* The pool has changed: a waiting exchange asks its plan again. `x` may be gone afterwards. */
 void exchange_wake(struct exchange *x);
 
+/* Whether news of the pool concerns a waiting exchange; one that stands in line behind others waits
+ * on. */
+bool exchange_is_called(const struct exchange *x);
+
 /* The exchange whose place in worker->waiting this is. */
 struct exchange *exchange_of_waiting(struct list *node);
 

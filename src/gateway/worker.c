@@ -206,7 +206,7 @@ static void wake_waiting(struct worker *w)
 {
     struct list asked, *first;
 
-    /* Those that must wait on put themselves back into the list: each is asked once. */
+    /* Those that must wait on go back into the list: each is looked at once. */
     list_init(&asked);
     while (!list_empty(&w->waiting)) {
         first = w->waiting.next;
@@ -216,7 +216,11 @@ static void wake_waiting(struct worker *w)
     while (!list_empty(&asked)) {
         first = asked.next;
         list_remove(first);
-        exchange_wake(exchange_of_waiting(first));
+        struct exchange *x = exchange_of_waiting(first);
+        if (exchange_is_called(x))
+            exchange_wake(x);
+        else
+            list_append(&w->waiting, first);
     }
 }
 

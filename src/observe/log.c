@@ -8,9 +8,15 @@
  * and LOG_LINE_MAX is less: so a write after a positive answer neither waits nor is cut. The lock
  * keeps a second thread from using up the room in between; it is held for two system calls that do
  * not wait.
+ *
+ * A terminal says "room" when a byte fits, and other programs write to it, too. So it is written to
+ * without waiting (O_NONBLOCK), through a description of the log's own, because that flag belongs to
+ * the description and the shell shares the one we were given. What does not fit whole is cut there;
+ * the next line that gets through begins on a new line.
  */
 #include "observe/log.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -31,6 +37,8 @@ _Static_assert(LOG_LINE_MAX <= PIPE_BUF, "a line is written as one");
 struct log {
     int fd;
     bool terminal;
+    bool own_fd; /* a terminal opened anew, with O_NONBLOCK */
+    bool torn;   /* the terminal took a part of the last line; under the lock */
     bool quiet;
     atomic_uint_least8_t least[LOG_COMPONENTS]; /* enum log_severity */
     pthread_mutex_t lock;
@@ -175,12 +183,37 @@ static void build(struct line *line, bool terminal, enum log_severity severity,
 
 /* ---- handing it over -------------------------------------------------------------------------- */
 
-static bool write_now(const struct log *log, const struct line *line)
+/* A terminal that could not be opened anew (su, another mount namespace) has its flag borrowed for
+ * the one call. */
+static ssize_t write_terminal(const struct log *log, const char *bytes, size_t len)
+{
+    int flags = log->own_fd ? -1 : fcntl(log->fd, F_GETFL);
+
+    if (flags >= 0 && fcntl(log->fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return -1;
+    ssize_t written = write(log->fd, bytes, len);
+    if (flags >= 0)
+        (void)fcntl(log->fd, F_SETFL, flags);
+    return written;
+}
+
+static bool write_to_terminal(struct log *log, const struct line *line)
+{
+    if (log->torn && write_terminal(log, "\n", 1) != 1)
+        return false;
+    ssize_t written = write_terminal(log, line->bytes, line->len);
+    log->torn = written > 0 && (size_t)written < line->len;
+    return written == (ssize_t)line->len;
+}
+
+static bool write_now(struct log *log, const struct line *line)
 {
     struct pollfd sink = {.fd = log->fd, .events = POLLOUT};
 
     if (poll(&sink, 1, 0) != 1 || (sink.revents & ~POLLOUT))
         return false;
+    if (log->terminal)
+        return write_to_terminal(log, line);
     return write(log->fd, line->bytes, line->len) == (ssize_t)line->len;
 }
 
@@ -265,6 +298,16 @@ void log_fields(struct log *log, enum log_severity severity, const char *event,
 
 /* ---- lifetime --------------------------------------------------------------------------------- */
 
+/* The same terminal with flags of our own; -1 when it cannot be opened. */
+static int open_terminal(int fd)
+{
+    char name[PATH_MAX];
+
+    if (ttyname_r(fd, name, sizeof name) != 0)
+        return -1;
+    return open(name, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+}
+
 enum status log_new(int fd, enum log_severity least, struct log **ret_log)
 {
     struct log *log = calloc(1, sizeof *log);
@@ -275,8 +318,10 @@ enum status log_new(int fd, enum log_severity least, struct log **ret_log)
         free(log);
         return STATUS_NO_MEMORY;
     }
-    log->fd = fd;
     log->terminal = isatty(fd) == 1;
+    int own = log->terminal ? open_terminal(fd) : -1;
+    log->own_fd = own >= 0;
+    log->fd = log->own_fd ? own : fd;
     log_set_least(log, least);
     *ret_log = log;
     return STATUS_OK;
@@ -287,6 +332,8 @@ void log_free(struct log *log)
     if (!log)
         return;
     pthread_mutex_destroy(&log->lock);
+    if (log->own_fd)
+        (void)close(log->fd);
     free(log);
 }
 

@@ -7,8 +7,8 @@
  * A sink that does not take a line at once loses it; lost lines are counted and reported with the
  * next one that gets through.
  *
- * Threads: log_set_quiet before there is more than one; log_line, log_fields and log_wants may be called from any thread; log_new and log_free
- * from one.
+ * Threads: log_set_quiet before there is more than one; log_line, log_fields and log_wants may be
+ * called from any thread; log_new and log_free from one.
  */
 #ifndef SPAREKEY_OBSERVE_LOG_H
 #define SPAREKEY_OBSERVE_LOG_H
@@ -35,7 +35,7 @@ struct log_field {
     int64_t number;
 };
 
-/* `fd` stays the caller's. STATUS_NO_MEMORY. */
+/* `fd` stays the caller's, and open; a terminal is opened a second time. STATUS_NO_MEMORY. */
 NODISCARD
 enum status log_new(int fd, enum log_severity least, struct log **ret_log);
 void log_free(struct log *log);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "observe/log.h"
@@ -247,22 +248,109 @@ static void outlives_its_reader(void **state)
     assert_int_equal(log_dropped(p->log), 1);
 }
 
-static void writes_for_people_on_a_terminal(void **state)
+static int open_terminal(int *ret_main)
 {
-    struct log *log;
     int main_fd = posix_openpt(O_RDWR | O_NOCTTY);
 
-    (void)state;
     assert_true(main_fd >= 0);
     assert_int_equal(grantpt(main_fd), 0);
     assert_int_equal(unlockpt(main_fd), 0);
     int fd = open(ptsname(main_fd), O_RDWR | O_NOCTTY);
     assert_true(fd >= 0);
+    *ret_main = main_fd;
+    return fd;
+}
+
+static void writes_for_people_on_a_terminal(void **state)
+{
+    struct log *log;
+    int main_fd, fd = open_terminal(&main_fd);
+
+    (void)state;
     assert_int_equal(log_new(fd, LOG_SEVERITY_INFO, &log), STATUS_OK);
     log_line(log, LOG_SEVERITY_WARN, "circuit_opened", "a\x1b[31m\nb \"q\" \xff \xc2\x9b \xc3\xbc");
     /* The terminal driver turns \n into \r\n. */
     assert_string_equal(after_time(take_all(main_fd)),
                         "🔑 [OpenAI Key Manager] a?[31m b \"q\" ? ? \xc3\xbc\r\n");
+    log_free(log);
+    close(fd);
+    close(main_fd);
+}
+
+/* Until the terminal has nothing more; what is in it comes in pieces. */
+static char *read_terminal(int main_fd)
+{
+    static char text[1 << 20];
+    size_t len = 0;
+    ssize_t count;
+
+    assert_int_equal(fcntl(main_fd, F_SETFL, O_NONBLOCK), 0);
+    while ((count = read(main_fd, text + len, sizeof text - 1 - len)) > 0)
+        len += (size_t)count;
+    text[len] = '\0';
+    return text;
+}
+
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+
+    for (; (text = strstr(text, word)) != NULL; text++)
+        count++;
+    return count;
+}
+
+/* The descriptor is a blocking one and stays so; without O_NONBLOCK the test would hang here. */
+static void check_unread_terminal(struct log *log, int main_fd, int fd)
+{
+    enum { LINES = 2000 };
+    char padding[200];
+
+    memset(padding, 'x', sizeof padding - 1);
+    padding[sizeof padding - 1] = '\0';
+    for (int i = 0; i < LINES; i++)
+        log_line(log, LOG_SEVERITY_INFO, "e", "%s<%d>", padding, i);
+    uint64_t dropped = log_dropped(log);
+    assert_true(dropped > 0 && dropped < LINES);
+    assert_int_equal(count_of(read_terminal(main_fd), ">\r\n") + dropped, LINES);
+    assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+
+    log_line(log, LOG_SEVERITY_INFO, "e", "after");
+    const char *text = read_terminal(main_fd);
+    if (*text == '\r') /* a line was cut: what follows begins anew */
+        text += 2;
+    assert_non_null(strstr(after_time(text), "lines were dropped: nobody read them in time\r\n"));
+    assert_non_null(strstr(text, " after\r\n"));
+}
+
+static void never_waits_for_a_terminal(void **state)
+{
+    struct log *log;
+    int main_fd, fd = open_terminal(&main_fd);
+
+    (void)state;
+    assert_int_equal(log_new(fd, LOG_SEVERITY_INFO, &log), STATUS_OK);
+    check_unread_terminal(log, main_fd, fd);
+    log_free(log);
+    assert_int_equal(fcntl(fd, F_GETFD), 0); /* the caller's is still open */
+    close(fd);
+    close(main_fd);
+}
+
+/* As after su: the terminal belongs to somebody else, only the descriptor is ours. */
+static void never_waits_for_a_terminal_it_cannot_open(void **state)
+{
+    struct log *log;
+    int main_fd, fd = open_terminal(&main_fd);
+    struct rlimit before, none;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(log_new(fd, LOG_SEVERITY_INFO, &log), STATUS_OK);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    check_unread_terminal(log, main_fd, fd);
     log_free(log);
     close(fd);
     close(main_fd);
@@ -310,6 +398,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(drops_what_nobody_reads, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(outlives_its_reader, open_pipe, close_pipe),
         cmocka_unit_test(writes_for_people_on_a_terminal),
+        cmocka_unit_test(never_waits_for_a_terminal),
+        cmocka_unit_test(never_waits_for_a_terminal_it_cannot_open),
         cmocka_unit_test_setup_teardown(never_mixes_lines_of_threads, open_pipe, close_pipe),
     };
 

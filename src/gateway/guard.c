@@ -68,6 +68,31 @@ static bool origin_is_local(struct slice origin, struct slice listen_host)
     return false; /* "null", extensions, files */
 }
 
+/* Scheme aside: the Host tells none, and a proxy in front of us may speak TLS. */
+static bool origin_is_host(struct slice origin, struct slice host)
+{
+    if (slice_starts(origin, SLICE("http://")))
+        return slice_ieq(slice_from(origin, 7), host);
+    return slice_starts(origin, SLICE("https://")) && slice_ieq(slice_from(origin, 8), host);
+}
+
+/* Without tokens: what only the gateway's own page may make a browser ask. Another port of this
+ * machine is "same-site" and a local origin, but may be anybody's program. */
+static enum guard_answer check_own(const struct settings *settings,
+                                   const struct request_facts *facts)
+{
+    enum guard_answer answer = guard_check(settings, facts);
+
+    if (answer != GUARD_PASS)
+        return answer;
+    if (facts->origin.len && !origin_is_host(facts->origin, facts->host))
+        return GUARD_ORIGIN;
+    if (facts->fetch_site.len && !slice_ieq(facts->fetch_site, SLICE("same-origin")) &&
+        !slice_ieq(facts->fetch_site, SLICE("none")))
+        return GUARD_ORIGIN;
+    return GUARD_PASS;
+}
+
 /* What the client presents: as bearer, or in the header of Azure's clients. */
 static struct slice presented(const struct request_facts *facts)
 {
@@ -79,7 +104,7 @@ enum guard_answer guard_check_admin(const struct settings *settings,
                                     const struct request_facts *facts)
 {
     if (!settings->client_token_count && !settings->admin_token)
-        return guard_check(settings, facts);
+        return check_own(settings, facts);
     struct slice token = presented(facts);
     return settings->admin_token && token.len && secret_equals(settings->admin_token, token)
                ? GUARD_PASS
@@ -89,7 +114,7 @@ enum guard_answer guard_check_admin(const struct settings *settings,
 enum guard_answer guard_check_page(const struct settings *settings,
                                    const struct request_facts *facts)
 {
-    return settings->client_token_count ? GUARD_PASS : guard_check(settings, facts);
+    return settings->client_token_count ? GUARD_PASS : check_own(settings, facts);
 }
 
 enum guard_answer guard_check(const struct settings *settings, const struct request_facts *facts)

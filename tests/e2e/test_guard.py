@@ -63,6 +63,21 @@ def test_foreign_host_and_origin(stage, field, value, status):
     assert len(mock.journal()) == (status == 200)
 
 
+@pytest.mark.parametrize("fields, status", [
+    ({"origin": "http://127.0.0.1:3000"}, 403), ({"sec-fetch-site": "same-site"}, 403),
+    ({"sec-fetch-site": "same-origin"}, 200), ({}, 200),
+])
+def test_a_page_of_another_port_moves_no_key(stage, fields, status):
+    mock, gateway = stage.up()
+    for answer in (gateway.request("POST", "/api/openai/keys/OPENAI_API_KEY/disable", headers=fields),
+                   gateway.get("/api/openai/test-fallback?type=models", headers=fields),
+                   gateway.get("/", headers={"accept": "text/html", **fields})):
+        assert answer.status_code == status, answer.text
+        if status == 403:
+            assert answer.json()["error"]["code"] == "foreign_origin"
+    assert len(mock.journal()) == (status == 200)
+
+
 def test_with_tokens_any_host_may_ask(stage):
     _, gateway = stage.up(**TOKENS)
     assert gateway.get("/v1/models", headers={

@@ -243,6 +243,44 @@ static void a_cross_site_fetch_is_refused(void **state)
     }
 }
 
+/* Another port of this machine may use the keys, but neither change them nor show the page. */
+static void only_the_own_page_changes_things(void **state)
+{
+    static const struct {
+        const char *host, *origin, *site;
+        enum guard_answer expected;
+    } cases[] = {
+        {"127.0.0.1:7539", NULL, NULL, GUARD_PASS}, /* no browser */
+        {NULL, NULL, NULL, GUARD_PASS},
+        {"127.0.0.1:7539", "http://127.0.0.1:7539", "same-origin", GUARD_PASS},
+        {"localhost", "https://LOCALHOST", "Same-Origin", GUARD_PASS},
+        {"127.0.0.1:7539", NULL, "none", GUARD_PASS}, /* typed into the address bar */
+        {"127.0.0.1:7539", "http://127.0.0.1:3000", NULL, GUARD_ORIGIN},
+        {"127.0.0.1:7539", "http://127.0.0.1", NULL, GUARD_ORIGIN},
+        {"127.0.0.1:7539", "http://localhost:7539", NULL, GUARD_ORIGIN},
+        {"127.0.0.1:7539", "http://127.0.0.1:75390", NULL, GUARD_ORIGIN},
+        {"127.0.0.1:7539", "null", NULL, GUARD_ORIGIN},
+        {"127.0.0.1:7539", NULL, "same-site", GUARD_ORIGIN},
+        {"127.0.0.1:7539", NULL, "cross-site", GUARD_ORIGIN},
+        {"127.0.0.1:7539", "http://127.0.0.1:7539", "same-site", GUARD_ORIGIN},
+        {NULL, "http://127.0.0.1:7539", NULL, GUARD_ORIGIN},
+        {"evil.com:7539", "http://evil.com:7539", "same-origin", GUARD_HOST},
+    };
+    struct settings settings = {.listen = {.host = loopback, .port = 7539}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct request_facts facts = {.host = slice_str(cases[i].host),
+                                      .has_host = cases[i].host != NULL,
+                                      .host_count = cases[i].host != NULL,
+                                      .origin = slice_str(cases[i].origin),
+                                      .fetch_site = slice_str(cases[i].site)};
+        if (guard_check_admin(&settings, &facts) != cases[i].expected ||
+            guard_check_page(&settings, &facts) != cases[i].expected)
+            fail_msg("case %zu is judged otherwise", i);
+    }
+}
+
 /* The status page holds nothing: tokens are for what it asks for. Without tokens it is as guarded as
  * all the rest. */
 static void the_page_needs_no_token(void **state)
@@ -264,6 +302,7 @@ int main(void)
         cmocka_unit_test(foreign_hosts),
         cmocka_unit_test(without_tokens_host_and_origin_decide),
         cmocka_unit_test(a_cross_site_fetch_is_refused),
+        cmocka_unit_test(only_the_own_page_changes_things),
         cmocka_unit_test_setup_teardown(with_tokens_only_they_decide, make_tokens, drop_tokens),
         cmocka_unit_test_setup_teardown(the_page_needs_no_token, make_tokens, drop_tokens),
     };

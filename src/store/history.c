@@ -25,7 +25,10 @@ enum {
 struct history {
     pthread_mutex_t lock;
     sqlite3 *db;
-    char *path; /* NULL: in memory */
+    char *path;   /* NULL: in memory */
+    bool opened;  /* the file at `path` was used: it is ours, whatever its bytes say by now */
+    dev_t device; /* which file that was */
+    ino_t inode;
     int64_t keep_minutes;
     int64_t pruned; /* the minute of the last removal */
     struct hash_seed seed;
@@ -201,9 +204,10 @@ static int read_salt(struct history *h)
 
 static int make_salt(struct history *h)
 {
-    struct hash_seed seed;
+    struct hash_seed seed = h->seed;
 
-    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+    /* A file that takes another's place keeps its salt: fingerprints were made with it. */
+    if (!seed.k0 && !seed.k1 && getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return SQLITE_ERROR;
     sqlite3_stmt *s =
         prepare(h, "INSERT INTO salt SELECT ?1,?2 WHERE NOT EXISTS (SELECT 1 FROM salt)");
@@ -214,24 +218,44 @@ static int make_salt(struct history *h)
     return finish(h, s);
 }
 
-/* A file of a later version is left alone. */
-static int check_version(struct history *h)
+/* What another program made and what a later version of this one did is left alone. */
+static int check_owner(struct history *h)
 {
-    sqlite3_stmt *s = prepare(h, "PRAGMA user_version");
+    sqlite3_stmt *s = prepare(h, "SELECT (SELECT user_version FROM pragma_user_version), "
+                                 "EXISTS(SELECT 1 FROM sqlite_master) AND NOT "
+                                 "EXISTS(SELECT 1 FROM sqlite_master WHERE name='salt')");
     int rc = s ? sqlite3_step(s) : sqlite3_errcode(h->db);
-    int version = rc == SQLITE_ROW ? sqlite3_column_int(s, 0) : 0;
+    bool later = rc == SQLITE_ROW && sqlite3_column_int(s, 0) > SCHEMA_VERSION;
+    bool foreign = rc == SQLITE_ROW && sqlite3_column_int(s, 1);
 
     (void)sqlite3_finalize(s);
     if (rc != SQLITE_ROW)
         return rc;
-    return version > SCHEMA_VERSION ? SQLITE_MISMATCH : SQLITE_OK;
+    return foreign ? SQLITE_FORMAT : later ? SQLITE_MISMATCH : SQLITE_OK;
+}
+
+static const char *const parts[] = {"", "-wal", "-shm"}; /* a database and its side files */
+
+/* Side files get the rights of the file, but some may be there already. */
+static int make_private(const struct history *h)
+{
+    char part[PATH_SIZE];
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        (void)snprintf(part, sizeof part, "%s%s", h->path, parts[i]);
+        if (chmod(part, 0600) != 0 && errno != ENOENT)
+            return SQLITE_PERM;
+    }
+    return SQLITE_OK;
 }
 
 static int prepare_file(struct history *h)
 {
     (void)sqlite3_busy_timeout(h->db, HISTORY_BUSY_MS);
     (void)sqlite3_extended_result_codes(h->db, 1);
-    int rc = check_version(h);
+    int rc = check_owner(h);
+    if (rc == SQLITE_OK && h->path)
+        rc = make_private(h);
     if (rc == SQLITE_OK && h->path)
         rc = run(h, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
                     "PRAGMA journal_size_limit=1048576;");
@@ -248,27 +272,43 @@ static int prepare_file(struct history *h)
     return rc;
 }
 
-/* Made before SQLite would, which leaves it to the umask who may read it. Its side files get the
- * rights of the file. */
-static bool make_private(const char *path)
+/* The path may be a slip, and what stands there somebody's own: only an empty file and a database
+ * are touched. A new file is made here and not by SQLite, which leaves it to the umask who may read
+ * it. NULL, or why the file cannot be used. */
+static const char *check_file(const struct history *h)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    static const char magic[16] = "SQLite format 3";
+    char head[sizeof magic];
+    struct stat st;
+    int fd = open(h->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 
     if (fd < 0)
-        return false;
-    bool made = fchmod(fd, 0600) == 0;
-    int saved = errno;
+        return strerror(errno);
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    ssize_t len = regular ? pread(fd, head, sizeof head, 0) : -1;
     (void)close(fd);
-    errno = saved;
-    return made;
+    if (!regular)
+        return "it is no regular file";
+    if (len == 0 || h->opened || (len == sizeof head && memcmp(head, magic, sizeof head) == 0))
+        return NULL;
+    return "it is no database and stays as it is; SPAREKEY_STATE_FILE must name a file of "
+           "sparekey's own, or none yet";
 }
 
 static int connect_file(struct history *h)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int rc = sqlite3_open_v2(h->path ? h->path : ":memory:", &h->db, flags, NULL);
+    struct stat st;
 
-    return rc == SQLITE_OK ? prepare_file(h) : rc;
+    if (rc == SQLITE_OK)
+        rc = prepare_file(h);
+    if (rc == SQLITE_OK && h->path && stat(h->path, &st) == 0) {
+        h->opened = true;
+        h->device = st.st_dev;
+        h->inode = st.st_ino;
+    }
+    return rc;
 }
 
 static void disconnect(struct history *h)
@@ -280,7 +320,6 @@ static void disconnect(struct history *h)
 /* The file and what belongs to it, under another name; one set aside before is replaced. */
 static void set_aside(const struct history *h)
 {
-    static const char *const parts[] = {"", "-wal", "-shm"};
     char from[PATH_SIZE], to[PATH_SIZE];
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
@@ -302,6 +341,10 @@ static const char *reason_of(const struct history *h, int rc)
 {
     if (rc == SQLITE_MISMATCH)
         return "it is of a later version of sparekey";
+    if (rc == SQLITE_FORMAT)
+        return "it is a database of another program; name another file in SPAREKEY_STATE_FILE";
+    if (rc == SQLITE_PERM)
+        return "it belongs to another user";
     return h->db ? sqlite3_errmsg(h->db) : sqlite3_errstr(rc);
 }
 
@@ -311,13 +354,15 @@ static int begin_anew(struct history *h, struct buffer *warning)
     disconnect(h);
     set_aside(h);
     warn(warning, h, "is damaged", "set aside under the same name with .damaged behind it");
-    return make_private(h->path) ? connect_file(h) : SQLITE_CANTOPEN;
+    return check_file(h) ? SQLITE_CANTOPEN : connect_file(h);
 }
 
 static enum status open_file(struct history *h, struct buffer *warning)
 {
-    if (h->path && !make_private(h->path)) {
-        warn(warning, h, "cannot be opened", strerror(errno));
+    const char *wrong = h->path ? check_file(h) : NULL;
+
+    if (wrong) {
+        warn(warning, h, "cannot be opened", wrong);
         return STATUS_IO;
     }
     int rc = connect_file(h);
@@ -456,10 +501,27 @@ static int add_all(struct history *h, const struct history_minute *m)
     return rc;
 }
 
+/* Whether the file that is open is still the one at the path; else it is left, and whatever stands
+ * there now is looked at anew. */
+static void follow_path(struct history *h, struct buffer *warning)
+{
+    struct stat st;
+    bool there = stat(h->path, &st) == 0;
+
+    if (there && st.st_dev == h->device && st.st_ino == h->inode)
+        return;
+    warn(warning, h, there ? "was replaced" : "is not there any more",
+         there ? "goes on in the file that is there now" : "a new one is begun");
+    disconnect(h);
+    h->opened = false;
+}
+
 /* `h->db` is NULL after a damaged file could not be replaced: the next one tries again. */
 static enum status add_locked(struct history *h, const struct history_minute *m,
                               struct buffer *warning)
 {
+    if (h->db && h->path)
+        follow_path(h, warning);
     if (!h->db && open_file(h, warning) != STATUS_OK)
         return STATUS_IO;
     int rc = add_all(h, m);

@@ -10,8 +10,10 @@
  *   share one file, and a gateway that is started anew within a minute loses nothing of it;
  * - a minute of more than HISTORY_KEYS_PER_MINUTE keys has the others in one row; minutes older than
  *   the days asked for are removed. So a file has a largest size: about 40 bytes a row.
- * - the file is its owner's alone (0600). One that is damaged is set aside as FILE.damaged, and a
- *   new one is begun: the history is for people, nothing that serves a request depends on it.
+ * - the file is its owner's alone (0600). One that is damaged is set aside as FILE.damaged, and one
+ *   that is removed is missed at the next history_add: a new one is begun, with a warning. The
+ *   history is for people, nothing that serves a request depends on it;
+ * - a file that never was a database, or another program's, is refused and stays as it is.
  *
  * Without a file it is kept in memory, of all keys together only, for HISTORY_MEMORY_MINUTES.
  *
@@ -104,8 +106,8 @@ bool history_is_file(const struct history *history);
 struct hash_seed history_seed(const struct history *history);
 
 /* Adds to the minute's rows. STATUS_IO with the reason in `warning`: nothing was added.
- * STATUS_OK with a `warning`: as of history_open. A file that
- * turns out to be damaged is set aside; then it is added to the new one. */
+ * STATUS_OK with a `warning`: as of history_open. A file that turns out to be damaged is set aside,
+ * one that is gone or was replaced is left; then it is added to the new one. */
 NODISCARD
 enum status history_add(struct history *history, const struct history_minute *minute,
                         struct buffer *warning);

@@ -78,12 +78,38 @@ def test_nothing_about_a_key_is_in_the_file(stage):
 
 def test_a_damaged_file_is_set_aside(stage):
     path = stage.directory / "state.db"
-    path.write_bytes(b"no database at all" * 1000)
+    path.write_bytes(b"SQLite format 3\0" + b"no database at all" * 1000)
     _, gateway = stage.up(SPAREKEY_STATE_FILE="state.db")
     gateway.wait_for_log("state.db is damaged: set aside")
     gateway.chat()
     assert told(gateway, requests(1))["kept"] == "file"
-    assert (stage.directory / "state.db.damaged").read_bytes().startswith(b"no database")
+    assert (stage.directory / "state.db.damaged").read_bytes().endswith(b"no database at all")
+
+
+def test_a_file_of_somebodys_own_is_left_alone(stage):
+    path = stage.directory / "notes.txt"
+    path.write_text("what I must not forget")
+    path.chmod(0o644)
+    _, gateway = stage.up(SPAREKEY_STATE_FILE="notes.txt")
+    gateway.wait_for_log("notes.txt cannot be opened: it is no database and stays as it is")
+    gateway.chat()
+    assert told(gateway, requests(1))["kept"] == "memory"
+    assert path.read_text() == "what I must not forget"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert not path.with_suffix(".txt.damaged").exists()
+
+
+def test_a_file_that_is_removed_is_begun_anew(stage):
+    path = stage.directory / "state.db"
+    _, gateway = stage.up(SPAREKEY_STATE_FILE="state.db")
+    gateway.chat()
+    told(gateway, requests(1))
+    path.unlink()
+    gateway.chat()
+    gateway.wait_for_log("state.db is not there any more: a new one is begun")
+    assert gateway.stop() == 0
+    rows = sqlite3.connect(path).execute("SELECT requests FROM minutes WHERE key = 0").fetchall()
+    assert rows == [(1,)]
 
 
 def test_a_file_that_cannot_be_is_a_warning(stage):

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,8 +165,9 @@ static void a_damaged_file_is_set_aside(void **state)
     (void)state;
     FILE *file = fopen(path, "w");
     assert_non_null(file);
+    assert_int_equal(fwrite("SQLite format 3", 1, 16, file), 16);
     for (int i = 0; i < 2000; i++)
-        assert_true(fputs("this is no database", file) >= 0);
+        assert_true(fputs("and then no database", file) >= 0);
     assert_int_equal(fclose(file), 0);
     open_at(path, 7, NOW);
     assert_non_null(memmem(warning.data, warning.len, "is damaged", 10));
@@ -173,6 +175,99 @@ static void a_damaged_file_is_set_aside(void **state)
     assert_int_equal(access(aside, F_OK), 0);
     add_two(NOW);
     assert_int_equal(at(NULL, NOW).requests, 5);
+}
+
+static void write_file(const char *where, const char *text)
+{
+    FILE *file = fopen(where, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void check_refused(const char *why)
+{
+    struct history *none = NULL;
+    struct stat st;
+
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(history_open(path, 7, NOW, &warning, &none), STATUS_IO);
+    assert_non_null(memmem(warning.data, warning.len, why, strlen(why)));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0644);
+}
+
+/* The path may be a slip: what stands there stays as it is. */
+static void a_file_that_is_no_database_is_left_alone(void **state)
+{
+    static const char *const texts[] = {"my notes, all of them", "x", "SQLite format 4 and more"};
+    char text[64] = "";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        write_file(path, texts[i]);
+        check_refused("it is no database and stays as it is; SPAREKEY_STATE_FILE must name");
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        assert_int_equal(fclose(file), 0);
+        assert_string_equal(text, texts[i]);
+    }
+    write_file(path, "");
+    open_at(path, 7, NOW);
+    add_two(NOW);
+}
+
+static void a_database_of_another_program_is_left_alone(void **state)
+{
+    sqlite3 *db;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE keys(door TEXT)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    check_refused("it is a database of another program");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0644), 0);
+    check_refused("it is no regular file");
+}
+
+static void check_warning(const char *text)
+{
+    assert_non_null(memmem(warning.data, warning.len, text, strlen(text)));
+    warning.len = 0;
+}
+
+static void one_that_is_removed_is_begun_anew(void **state)
+{
+    struct hash_seed before;
+    char other[128];
+
+    (void)state;
+    open_at(path, 7, NOW);
+    before = history_seed(history);
+    add_two(NOW);
+    assert_int_equal(unlink(path), 0);
+    add_two(NOW);
+    check_warning("is not there any more: a new one is begun");
+    assert_int_equal(at(NULL, NOW).requests, 5);
+    struct hash_seed after = history_seed(history);
+    assert_memory_equal(&after, &before, sizeof before); /* keys are known by it */
+    add_two(NOW);                                        /* said once, and kept on disk */
+    assert_int_equal(warning.len, 0);
+    open_at(path, 7, NOW);
+    assert_int_equal(at(NULL, NOW).requests, 10);
+
+    (void)snprintf(other, sizeof other, "%s.mine", path);
+    write_file(other, "x"); /* somebody's own, put in its place */
+    assert_int_equal(rename(other, path), 0);
+    struct history_minute m = {.minute = NOW, .all.requests = 1};
+    assert_int_equal(history_add(history, &m, &warning), STATUS_IO);
+    check_warning("it is no database and stays as it is");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(history_add(history, &m, &warning), STATUS_OK);
+    assert_int_equal(at(NULL, NOW).requests, 1);
 }
 
 /* Found out only when its pages are read. */
@@ -270,6 +365,9 @@ int main(void)
         test(only_its_owner_may_read_it),
         test(a_damaged_file_is_set_aside),
         test(one_damaged_inside_too),
+        test(a_file_that_is_no_database_is_left_alone),
+        test(a_database_of_another_program_is_left_alone),
+        test(one_that_is_removed_is_begun_anew),
         test(a_file_that_cannot_be_is_an_error),
         test(one_of_a_later_version_is_left_alone),
         test(memory_keeps_a_day_of_totals),

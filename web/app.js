@@ -145,11 +145,18 @@ async function look() {
   if (Date.now() - page.historyAt >= HISTORY_MS) lookAtHistory();
 }
 
+/* `ask`: with a button that asks for the token. */
+function showNotice(text, ask = false) {
+  setText(byId("notice-text"), text);
+  byId("notice-ask").hidden = !ask;
+  byId("notice").hidden = false;
+}
+
+byId("notice-ask").onclick = () => { askAgain(); look(); };
+
 function showTrouble(error) {
-  const notice = byId("notice");
-  notice.hidden = false;
-  setText(notice, error.status ? error.message
-    : "The gateway does not answer. What is shown is from before; trying again.");
+  showNotice(error.status ? error.message
+    : "The gateway does not answer. What is shown is from before; trying again.", error.status === 401);
   byId("link").dataset.state = "lost";
   setText(byId("link-text"), error.status === 401 ? "token needed" : "no connection");
 }
@@ -205,14 +212,25 @@ async function act(key, what, button) {
     page.whole = many() ? null : page.whole;
     await lookAtHealth();
   } catch (error) {
-    byId("notice").hidden = false;
-    setText(byId("notice"), error.status === 404 && !error.code
+    showNotice(error.status === 404 && !error.code
       ? "Not available: this gateway cannot change keys." : `${verb} ${name}: ${error.message}`);
   }
   button.disabled = false;
   lookIn(HEALTH_MS);
   showKeys();
 }
+
+/* A link sends no token, so with one the document is fetched and shown from here. */
+byId("health-link").onclick = async (event) => {
+  if (!tokens.get("client")) return;
+  event.preventDefault();
+  try {
+    const health = JSON.stringify(await askWithToken("/api/openai/health", { accept: [503] }), null, 2);
+    location.assign(URL.createObjectURL(new Blob([health], { type: "application/json" })));
+  } catch (error) {
+    showTrouble(error);
+  }
+};
 
 /* ---- theme ---------------------------------------------------------------------------------- */
 

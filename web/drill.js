@@ -5,7 +5,7 @@ const DRILL_MS = 120000;  // a simulated timeout takes its time
 
 function attemptLine(attempt, good) {
   const how = good ? "served" : words(attempt.class ?? attempt.reason ?? "failed");
-  const facts = [attempt.status || "", Number.isFinite(attempt.ms) ? `${count(Math.round(attempt.ms))} ms` : ""].filter(Boolean);
+  const facts = [attempt.drill ? "simulated" : "", attempt.status || "", Number.isFinite(attempt.ms) ? `${count(Math.round(attempt.ms))} ms` : ""].filter(Boolean);
   const line = make("li", { "data-tone": good ? "good" : "bad" }, make("strong", {}, String(attempt.name || attempt.key || "?")),
     ` ${how} `, make("small", {}, facts.join(" · ")));
   return line;

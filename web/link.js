@@ -49,14 +49,16 @@ async function ask(path, { method = "GET", kind = "client", accept = [], timeout
   throw await refusalOf(answer);
 }
 
-/* The same; a 401 asks the person for the token and tries again. Null: the person would not. */
+/* The same; a 401 asks the person for the token and tries again. Who would not give the client token
+ * is not asked again before askAgain: the page asks for health every few seconds by itself. */
 async function askWithToken(path, options = {}) {
   const kind = options.kind || "client";
   for (;;) {
     try {
       return await ask(path, options);
     } catch (error) {
-      if (error.status !== 401 || !(await askForToken(kind, error.message))) throw error;
+      const unasked = kind === "client" && declined;
+      if (error.status !== 401 || unasked || !(await askForToken(kind, error.message))) throw error;
     }
   }
 }
@@ -76,7 +78,8 @@ function answerOf(name, focus) {
   });
 }
 
-let asking = null;  // one question at a time, whoever asks
+let asking = null;     // one question at a time, whoever asks
+let declined = false;  // the person has closed the question for the client token
 
 function askForToken(kind, why) {
   asking ??= (async () => {
@@ -87,10 +90,13 @@ function askForToken(kind, why) {
     const yes = await answerOf("ask", field);
     if (yes) tokens.set(kind, field.value.trim());
     field.value = "";
+    if (kind === "client") declined = !yes;
     return yes;
   })().finally(() => { asking = null; });
   return asking;
 }
+
+function askAgain() { declined = false; }
 
 async function confirmed(head, text, yes) {
   setText(byId("confirm-head"), head);

@@ -32,7 +32,7 @@ async function openPage(browser, options, notes) {
 }
 
 async function check(notes, origins) {
-  const own = (url) => url.startsWith("data:") || origins.some((origin) => url.startsWith(`${origin}/`));
+  const own = (url) => url.startsWith("data:") || origins.some((origin) => url.replace(/^blob:/, "").startsWith(`${origin}/`));
   const outside = notes.requests.filter((url) => !own(url));
   const violations = [];
   for (const page of notes.pages) violations.push(...(await page.evaluate(() => globalThis.violations)));

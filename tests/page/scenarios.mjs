@@ -82,6 +82,43 @@ export async function asks_for_tokens({ origin, open, client }) {
   assert.ok(!(await page.content()).includes(client));
 }
 
+/* Who presses Cancel is left alone until the notice's button; the page looks every 5 s all the same. */
+export async function takes_no_for_an_answer({ origin, open, client }) {
+  const page = await open();
+  await page.clock.install();
+  await page.goto(origin);
+  const dialog = page.locator("#ask"), button = page.locator("#notice-ask");
+  await dialog.waitFor();
+  await page.locator("#ask-no").click();
+  await button.waitFor();
+  for (let looks = 0; looks < 3; looks++) {
+    const refused = page.waitForResponse((answer) => answer.url().includes("/api/openai/health"));
+    await page.clock.runFor(5000);
+    await (await refused).finished();
+    await button.waitFor();
+    assert.ok(!(await dialog.isVisible()));
+  }
+  await button.click();
+  await page.locator("#ask-token").fill(client);
+  await page.keyboard.press("Enter");
+  await overall(page, "healthy");
+  assert.ok(!(await page.locator("#notice").isVisible()));
+}
+
+/* `client`: the right token; without one the link is a plain one. */
+export async function shows_health_as_json({ origin, open, client }) {
+  const page = await open();
+  await page.goto(origin);
+  if (client) {
+    await page.locator("#ask-token").fill(client);
+    await page.keyboard.press("Enter");
+  }
+  await overall(page, "healthy");
+  await page.locator("#health-link").click();
+  await page.waitForURL(client ? /^blob:/ : /\/api\/openai\/health$/);
+  assert.equal(JSON.parse(await page.locator("body").innerText()).summary.totalKeys, 4);
+}
+
 /* `keys`: how many there are. */
 export async function shows_very_many({ origin, open, keys }) {
   const page = await open();
@@ -138,6 +175,7 @@ export async function drills_for_real({ origin, open }) {
     assert.match(await said(page, "drill-result"), /Served by OPENAI_API_KEY/, fault);
     assert.equal(await page.locator('.trail li[data-tone="bad"]').count(), n, fault);
     assert.equal(await page.locator('.trail li[data-tone="good"]').count(), 1, fault);
+    assert.equal(await page.locator(".trail li", { hasText: "simulated" }).count(), n, fault);
   }
   await page.reload();
   await overall(page, "healthy");
@@ -211,15 +249,15 @@ export async function a_storm_of_events_is_endured(told) {
 export async function drills(told) {
   const { fake, page } = await shown(told, fourKeys());
   fake.drill = { success: true, type: "chat", keyUsed: "sk-proj...1002", keyName: "OPENAI_API_KEY_FALLBACK_2", durationMs: 412, requestId: "req_9",
-    attempts: [{ key: "sk-proj...1000", name: "OPENAI_API_KEY", class: "quota_exhausted", status: 429, ms: 0 },
-      { key: "sk-proj...1001", name: "OPENAI_API_KEY_FALLBACK_1", class: "quota_exhausted", status: 429, ms: 0 },
+    attempts: [{ key: "sk-proj...1000", name: "OPENAI_API_KEY", class: "quota_exhausted", status: 429, ms: 0, drill: true },
+      { key: "sk-proj...1001", name: "OPENAI_API_KEY_FALLBACK_1", class: "quota_exhausted", status: 429, ms: 0, drill: true },
       { key: "sk-proj...1002", name: "OPENAI_API_KEY_FALLBACK_2", class: "ok", status: 200, ms: 411 }] };
   await page.locator("#drill-fault").selectOption("quota");
   await page.locator("#drill-n").fill("2");
   await page.locator("#drill-run").click();
   await page.locator(".trail li").nth(2).waitFor();
   assert.ok(fake.calls.some((call) => call.path === "/api/openai/test-fallback?type=chat&inject=quota&n=2"));
-  assert.match(await said(page, "drill-result"), /Served by OPENAI_API_KEY_FALLBACK_2 in 412 ms.*quota exhausted.*served/);
+  assert.match(await said(page, "drill-result"), /Served by OPENAI_API_KEY_FALLBACK_2 in 412 ms.*quota exhausted simulated.*served 200/);
   fake.drill = { success: false, attempts: fake.drill.attempts.slice(0, 2), durationMs: 3, error: "no key left" };
   await page.locator("#drill-run").click();
   await page.locator('.outcome[data-tone="bad"]', { hasText: "no key left" }).waitFor();
@@ -406,7 +444,7 @@ export async function pictures(told) {
     const { fake, page } = await shown(told, fourKeys(), { reducedMotion: "reduce", ...options });
     await live(page);
     fake.drill = { success: true, keyName: "OPENAI_API_KEY_FALLBACK_1", durationMs: 412, requestId: "req_9b3d41", attempts: [
-      { name: "OPENAI_API_KEY", class: "rate_limit", status: 429, ms: 0 }, { name: "OPENAI_API_KEY_FALLBACK_1", class: "ok", status: 200, ms: 411 }] };
+      { name: "OPENAI_API_KEY", class: "rate_limit", status: 429, ms: 0, drill: true }, { name: "OPENAI_API_KEY_FALLBACK_1", class: "ok", status: 200, ms: 411 }] };
     const events = name === "phone" ? EVENTS.slice(-3) : EVENTS;
     events.forEach(([kind, fields]) => fake.tell(kind, fields));
     await page.locator(`#feed li:nth-child(${events.length})`).waitFor();

@@ -71,6 +71,17 @@ def test_asks_for_tokens(stage, browse):
     browse("asks_for_tokens", gateway, client="token-one")
 
 
+def test_takes_no_for_an_answer(stage, browse):
+    _, gateway = stage.up(KEYS, SPAREKEY_CLIENT_TOKENS="token-one")
+    browse("takes_no_for_an_answer", gateway, client="token-one")
+
+
+@pytest.mark.parametrize("settings", [{}, {"SPAREKEY_CLIENT_TOKENS": "token-one"}])
+def test_shows_health_as_json(stage, browse, settings):
+    _, gateway = stage.up(KEYS, **settings)
+    browse("shows_health_as_json", gateway, client=settings.get("SPAREKEY_CLIENT_TOKENS"))
+
+
 def many_keys(stage, count):
     lines = "".join(f"{secret(f'k{i:05}')}\n" for i in range(count))
     (stage.directory / "keys.txt").write_text(lines)

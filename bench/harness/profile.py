@@ -17,7 +17,9 @@ CONNECTIONS = 32
 def count(bench, upstream, requests, profile):
     """Instructions from start to end of a gateway that served this many requests."""
     callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}"]
-    server = servers.start_sparekey(bench.new_directory("profiled"), upstream.port, None, False, callgrind)
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{upstream.port}"} if os.environ.get("TRACES") else {}
+    server = servers.start_sparekey(bench.new_directory("profiled"), upstream.port, None, False, callgrind,
+                                    environment=traced)
     bench.ask("closed", server, "--connections", CONNECTIONS, "--requests", requests)
     server.stop()
     total = re.search(r"^(?:summary|totals): (\d+)", pathlib.Path(profile).read_text(), re.MULTILINE)

@@ -1,5 +1,8 @@
 #include "base/number.h"
 
+#include <endian.h>
+#include <string.h>
+
 enum status number_parse(struct slice text, uint64_t max, uint64_t *ret)
 {
     uint64_t value = 0;
@@ -57,16 +60,41 @@ enum status number_parse_decimal(struct slice text, uint64_t max_millionths,
     return STATUS_OK;
 }
 
+/* Two digits at a time: half the divisions. */
+static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                            "25262728293031323334353637383940414243444546474849"
+                            "50515253545556575859606162636465666768697071727374"
+                            "75767778798081828384858687888990919293949596979899";
+
 size_t number_format(uint64_t value, char *out)
 {
-    char reversed[NUMBER_FORMAT_MAX];
-    size_t len = 0;
+    char digits[NUMBER_FORMAT_MAX];
+    size_t at = sizeof digits;
 
-    do {
-        reversed[len++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    for (size_t i = 0; i < len; i++)
-        out[i] = reversed[len - 1 - i];
-    return len;
+    for (; value >= 10; value /= 100)
+        memcpy(digits + (at -= 2), pairs + 2 * (value % 100), 2);
+    if (value || at == sizeof digits)
+        digits[--at] = (char)('0' + value);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
+/* A digit in each byte, the last one lowest; then all of them become text at once. */
+static void format_hex_half(uint32_t value, char *out)
+{
+    uint64_t x = value;
+
+    x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
+    x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x | x << 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t letters = (x + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
+    x += UINT64_C(0x3030303030303030) + letters * ('a' - '9' - 1);
+    x = htobe64(x);
+    memcpy(out, &x, sizeof x);
+}
+
+void number_format_hex(uint64_t value, char out[NUMBER_HEX_LEN])
+{
+    format_hex_half((uint32_t)(value >> 32), out);
+    format_hex_half((uint32_t)value, out + NUMBER_HEX_LEN / 2);
 }

@@ -29,6 +29,10 @@ size_t number_format(uint64_t value, char *out);
 
 #define NUMBER_FORMAT_MAX 20
 
+/* The same as sixteen lower-case hexadecimal digits. */
+#define NUMBER_HEX_LEN 16
+void number_format_hex(uint64_t value, char out[NUMBER_HEX_LEN]);
+
 #ifdef __cplusplus
 }
 #endif

@@ -159,10 +159,8 @@ static size_t begun_at_end(struct slice secret, struct slice text)
     return len;
 }
 
-static void mask_cut_text(struct slice secret, char *text)
+void echo_mask_cut(struct slice secret, char *text, size_t len)
 {
-    size_t len = strlen(text);
-
     echo_mask_error(secret, text, len);
     if (secret.len < ECHO_SECRET_MIN)
         return;
@@ -173,8 +171,8 @@ static void mask_cut_text(struct slice secret, char *text)
 
 void echo_mask_evidence(struct slice secret, struct evidence *evidence)
 {
-    mask_cut_text(secret, evidence->code);
-    mask_cut_text(secret, evidence->request_id);
+    echo_mask_cut(secret, evidence->code, strlen(evidence->code));
+    echo_mask_cut(secret, evidence->request_id, strlen(evidence->request_id));
 }
 
 /* ---- in pieces --------------------------------------------------------------------------- */

@@ -36,7 +36,10 @@ void echo_mask_error(struct slice secret, char *text, size_t len);
 #define ECHO_WORD_MIN 16 /* other services' keys have 32 and more */
 void echo_mask_all(const struct secret *secret, char *text, size_t len);
 
-/* The same for evidence, which may end in the middle of the secret because it was cut to fit. */
+/* echo_mask_error for a text that was cut to fit: it may end in the middle of the secret. */
+void echo_mask_cut(struct slice secret, char *text, size_t len);
+
+/* The same for the texts of evidence. */
 void echo_mask_evidence(struct slice secret, struct evidence *evidence);
 
 /* Text that passes in pieces: the secret is found across them. What may be its beginning waits for

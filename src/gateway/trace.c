@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "gateway/echo.h"
 #include "gateway/exchange_state.h"
@@ -64,12 +65,6 @@ bool trace_parse(struct slice s, struct trace_parent *ret)
     return true;
 }
 
-static void write_hex(char *out, uint64_t value)
-{
-    for (int i = SPAN_DIGITS - 1; i >= 0; i--, value >>= 4)
-        out[i] = "0123456789abcdef"[value & 15];
-}
-
 static bool has_line(const struct http_head *head)
 {
     for (size_t i = 0; i < head->field_count; i++) {
@@ -104,8 +99,8 @@ static bool add_line(struct buffer *fields, struct trace *trace)
     char line[] = "traceparent: 00-________________________________-________________-01\r\n";
     const size_t name = sizeof "traceparent: " - 1;
 
-    write_hex(line + name + 3, trace->request.trace[0]);
-    write_hex(line + name + 19, trace->request.trace[1]);
+    number_format_hex(trace->request.trace[0], line + name + 3);
+    number_format_hex(trace->request.trace[1], line + name + 19);
     trace->slot = fields->len + name + 36;
     return buffer_append(fields, slice_str(line), EXCHANGE_FIELDS_MAX) == STATUS_OK;
 }
@@ -167,7 +162,7 @@ void trace_send(struct exchange *x, const struct key_entry *entry)
     memcpy(span->method, trace->request.method, sizeof span->method);
     (void)key_entry_mask(entry, span->mask);
     (void)key_entry_name(entry, span->key);
-    write_hex(x->ws->fields.data + trace->slot, span->id);
+    number_format_hex(span->id, x->ws->fields.data + trace->slot);
     trace->request.attempts++;
 }
 
@@ -175,16 +170,14 @@ void trace_send(struct exchange *x, const struct key_entry *entry)
 static void take_request_id(const struct exchange *x, const struct evidence *evidence,
                             struct span *span)
 {
-    struct evidence said = {0};
-
     if (evidence) {
-        said = *evidence;
+        (void)slice_copy(slice_str(evidence->request_id), span->request_id,
+                         sizeof span->request_id);
     } else if (x->ws && x->key) {
-        (void)slice_copy(slice_str(x->ws->hints.request_id), said.request_id,
-                         sizeof said.request_id);
-        echo_mask_evidence(exchange_secret(x), &said);
+        size_t len = slice_copy(slice_str(x->ws->hints.request_id), span->request_id,
+                                sizeof span->request_id);
+        echo_mask_cut(exchange_secret(x), span->request_id, len);
     }
-    (void)slice_copy(slice_str(said.request_id), span->request_id, sizeof span->request_id);
 }
 
 void trace_judged(struct exchange *x, enum failure failure, const struct evidence *evidence)

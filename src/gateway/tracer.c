@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/number.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "gateway/way_out.h"
@@ -13,6 +14,7 @@
 #include "net/upstream.h"
 
 _Static_assert((TRACER_QUEUE & (TRACER_QUEUE - 1)) == 0, "numbers are places modulo TRACER_QUEUE");
+_Static_assert(TRACER_BATCH *TRACER_SPAN_BYTES < TRACER_BATCH_BYTES, "a batch fits its body");
 
 enum { TRACER_HEAD_MAX = 16384, TRACER_CONNECT_MS = 5000, TRACER_ANSWER_MS = 10000 };
 
@@ -24,8 +26,8 @@ struct tracer {
 
     pthread_mutex_t lock;
     struct span *ring;
-    uint64_t put, taken;         /* running numbers, under the lock */
-    bool stopping;               /* likewise */
+    uint64_t put, taken; /* running numbers, under the lock; the thread alone moves `taken` */
+    bool stopping;       /* likewise */
     struct tracer_counts counts; /* only through __atomic builtins */
 
     /* The thread's own. */
@@ -39,138 +41,127 @@ struct tracer {
     struct upstream_call call;
     struct buffer body, length;
     size_t batch; /* spans in `body` */
-    struct span spans[TRACER_BATCH];
     unsigned tries;
     int status;
     bool sending, complained, ending;
 };
 
-/* ---- JSON -------------------------------------------------------------------------------- */
+/* ---- JSON --------------------------------------------------------------------------------
+ *
+ * Written for every request, so without a check or a call for each piece: spans_json makes room for
+ * the longest, and each function returns where its text ends. */
 
-static void put_hex(struct text *t, uint64_t value)
-{
-    char digits[16];
+#define PUT(p, literal) ((char *)memcpy(p, literal, sizeof(literal) - 1) + sizeof(literal) - 1)
 
-    for (int i = 15; i >= 0; i--, value >>= 4)
-        digits[i] = "0123456789abcdef"[value & 15];
-    text_put(t, slice_of(digits, sizeof digits));
-}
-
-static bool is_plain(char c)
-{
-    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
-}
+enum {
+    HEAD_JSON_MAX = 512, /* of what stands around the spans, without the service's name */
+    NAME_JSON_MAX = 48,  /* of a family's or verdict's name */
+};
 
 /* What a peer sent may be anything: bytes outside of printable ASCII, and the two that would need an
- * escape, become '?'. */
-static void put_quoted(struct text *t, const char *value)
+ * escape, become '?'. No branches, so that many bytes are done at once. */
+static char *put_plain(char *restrict p, const char *restrict value, size_t max)
 {
-    text_put(t, SLICE("\""));
-    while (*value) {
-        size_t len = 0;
-        while (is_plain(value[len]))
-            len++;
-        text_put(t, slice_of(value, len));
-        value += len;
-        if (*value) {
-            text_put(t, SLICE("?"));
-            value++;
-        }
+    size_t len = strnlen(value, max);
+
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)value[i];
+        bool plain = (c >= ' ') & (c < 0x7f) & (c != '"') & (c != '\\');
+        p[i] = (char)(plain ? c : '?');
     }
-    text_put(t, SLICE("\""));
+    return p + len;
 }
 
-/* A comma between two attributes. */
-static void put_key(struct text *t, bool *more, const char *key)
+static char *put_number(char *p, uint64_t value)
 {
-    text_put(t, *more ? SLICE(",{\"key\":\"") : SLICE("{\"key\":\""));
-    text_put_str(t, key);
-    *more = true;
+    return p + number_format(value, p);
 }
 
-static void put_string(struct text *t, bool *more, const char *key, const char *value)
+static char *put_hex(char *p, uint64_t value)
 {
-    if (!value || !*value)
-        return;
-    put_key(t, more, key);
-    text_put(t, SLICE("\",\"value\":{\"stringValue\":"));
-    put_quoted(t, value);
-    text_put(t, SLICE("}}"));
+    number_format_hex(value, p);
+    return p + NUMBER_HEX_LEN;
 }
+
+/* Behind another attribute. An empty one is left out. */
+#define PUT_TEXT(p, key, value, max)                                                               \
+    (*(value) ? PUT(put_plain(PUT(p, ",{\"key\":\"" key "\",\"value\":{\"stringValue\":\""),       \
+                              value, max),                                                         \
+                    "\"}}")                                                                        \
+              : (p))
 
 /* OTLP writes 64-bit numbers as strings. */
-static void put_int(struct text *t, bool *more, const char *key, uint64_t value)
+#define PUT_INT(p, key, value)                                                                     \
+    PUT(put_number(PUT(p, ",{\"key\":\"" key "\",\"value\":{\"intValue\":\""), value), "\"}}")
+
+static char *put_ids(char *p, const struct span *span)
 {
-    put_key(t, more, key);
-    text_put(t, SLICE("\",\"value\":{\"intValue\":\""));
-    text_put_number(t, value);
-    text_put(t, SLICE("\"}}"));
+    p = PUT(p, "{\"traceId\":\"");
+    p = put_hex(p, span->trace[0]);
+    p = put_hex(p, span->trace[1]);
+    p = put_hex(PUT(p, "\",\"spanId\":\""), span->id);
+    if (span->parent)
+        p = put_hex(PUT(p, "\",\"parentSpanId\":\""), span->parent);
+    return p;
 }
 
-static void put_ids(struct text *t, const struct span *span)
+static char *put_attributes(char *p, const struct span *span)
 {
-    text_put(t, SLICE("{\"traceId\":\""));
-    put_hex(t, span->trace[0]);
-    put_hex(t, span->trace[1]);
-    text_put(t, SLICE("\",\"spanId\":\""));
-    put_hex(t, span->id);
-    if (span->parent) {
-        text_put(t, SLICE("\",\"parentSpanId\":\""));
-        put_hex(t, span->parent);
-    }
-}
-
-static void put_attributes(struct text *t, const struct span *span)
-{
-    bool more = false;
-
-    put_string(t, &more, "http.request.method", span->method);
-    put_string(t, &more, "url.path", span->path);
-    put_string(t, &more, "sparekey.endpoint", span->family);
+    p = PUT(p, "{\"key\":\"http.request.method\",\"value\":{\"stringValue\":\"");
+    p = PUT(put_plain(p, span->method, sizeof span->method), "\"}}");
+    p = PUT_TEXT(p, "sparekey.endpoint", span->family, NAME_JSON_MAX);
     if (span->status)
-        put_int(t, &more, "http.response.status_code", span->status);
-    if (span->kind == SPAN_SERVER)
-        put_int(t, &more, "sparekey.attempts", span->attempts);
-    put_string(t, &more, "sparekey.key", span->mask);
-    put_string(t, &more, "sparekey.key.name", span->key);
-    put_string(t, &more, "sparekey.verdict", span->verdict);
-    put_string(t, &more, "sparekey.upstream.request_id", span->request_id);
+        p = PUT_INT(p, "http.response.status_code", span->status);
+    if (span->kind == SPAN_SERVER) {
+        p = PUT_TEXT(p, "url.path", span->path, sizeof span->path);
+        return PUT_INT(p, "sparekey.attempts", span->attempts);
+    }
+    p = PUT_TEXT(p, "sparekey.key", span->mask, sizeof span->mask);
+    p = PUT_TEXT(p, "sparekey.key.name", span->key, sizeof span->key);
+    p = PUT_TEXT(p, "sparekey.verdict", span->verdict, NAME_JSON_MAX);
+    return PUT_TEXT(p, "sparekey.upstream.request_id", span->request_id, sizeof span->request_id);
 }
 
-static void put_span(struct text *t, const struct span *span)
+static char *put_span(char *p, const struct span *span)
 {
-    put_ids(t, span);
-    text_put(t, SLICE("\",\"name\":\""));
-    text_put_str(t, span->kind == SPAN_SERVER ? "" : "attempt ");
-    text_put_str(t, span->family);
-    text_put(t, SLICE("\",\"kind\":"));
-    text_put_number(t, span->kind);
-    text_put(t, SLICE(",\"startTimeUnixNano\":\""));
-    text_put_number(t, (uint64_t)span->began_wall_ns);
-    text_put(t, SLICE("\",\"endTimeUnixNano\":\""));
-    text_put_number(t, (uint64_t)span->ended_wall_ns);
-    text_put(t, SLICE("\",\"attributes\":["));
-    put_attributes(t, span);
-    text_put(t, span->failed ? SLICE("],\"status\":{\"code\":2}}") : SLICE("],\"status\":{}}"));
+    p = PUT(put_ids(p, span), "\",\"name\":\"");
+    if (span->kind == SPAN_CLIENT)
+        p = PUT(p, "attempt ");
+    p = put_plain(p, span->family, NAME_JSON_MAX);
+    p = put_number(PUT(p, "\",\"kind\":"), span->kind);
+    p = put_number(PUT(p, ",\"startTimeUnixNano\":\""), (uint64_t)span->began_wall_ns);
+    p = put_number(PUT(p, "\",\"endTimeUnixNano\":\""), (uint64_t)span->ended_wall_ns);
+    p = put_attributes(PUT(p, "\",\"attributes\":["), span);
+    return span->failed ? PUT(p, "],\"status\":{\"code\":2}}") : PUT(p, "],\"status\":{}}");
+}
+
+static char *put_service(char *p, const char *service, size_t len)
+{
+    p = PUT(p,
+            "{\"resourceSpans\":[{\"resource\":{\"attributes\":["
+            "{\"key\":\"service.version\",\"value\":{\"stringValue\":\"" SPAREKEY_VERSION "\"}}");
+    p = PUT_TEXT(p, "service.name", service, len);
+    return PUT(p, "]},\"scopeSpans\":[{\"scope\":{\"name\":\"sparekey\"},\"spans\":[");
 }
 
 enum status spans_json(struct buffer *out, const char *service, const struct span *spans,
                        size_t count)
 {
-    struct text t = text_into(out, TRACER_BATCH_BYTES);
-    bool more = false;
+    size_t service_len = strlen(service);
+    enum status status = buffer_reserve(
+        out, HEAD_JSON_MAX + service_len + count * TRACER_SPAN_BYTES, TRACER_BATCH_BYTES);
 
-    text_put(&t, SLICE("{\"resourceSpans\":[{\"resource\":{\"attributes\":["));
-    put_string(&t, &more, "service.name", service);
-    put_string(&t, &more, "service.version", SPAREKEY_VERSION);
-    text_put(&t, SLICE("]},\"scopeSpans\":[{\"scope\":{\"name\":\"sparekey\"},\"spans\":["));
+    if (status != STATUS_OK)
+        return status;
+    char *p = put_service(out->data + out->len, service, service_len);
     for (size_t i = 0; i < count; i++) {
         if (i)
-            text_put(&t, SLICE(","));
-        put_span(&t, &spans[i]);
+            p = PUT(p, ",");
+        p = put_span(p, &spans[i]);
     }
-    text_put(&t, SLICE("]}]}]}"));
-    return t.status;
+    p = PUT(p, "]}]}]}");
+    out->len = (size_t)(p - out->data);
+    return STATUS_OK;
 }
 
 /* ---- the request's head ------------------------------------------------------------------ */
@@ -261,16 +252,32 @@ static void add(uint64_t *counter, uint64_t by)
     (void)__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
 }
 
-/* Takes the next batch out of the ring. */
-static size_t take(struct tracer *r)
+static uint64_t waiting(struct tracer *r)
 {
-    size_t count = 0;
-
     pthread_mutex_lock(&r->lock);
-    while (count < TRACER_BATCH && r->taken != r->put)
-        r->spans[count++] = r->ring[r->taken++ % TRACER_QUEUE];
+    uint64_t count = r->put - r->taken;
     pthread_mutex_unlock(&r->lock);
     return count;
+}
+
+/* Writes the next batch; it ends where the ring does. Its places are taken until it is written, so
+ * nobody writes there meanwhile. Returns the number of spans. */
+static size_t write_batch(struct tracer *r)
+{
+    uint64_t first = r->taken % TRACER_QUEUE, count = waiting(r);
+
+    if (count > TRACER_QUEUE - first)
+        count = TRACER_QUEUE - first;
+    if (count > TRACER_BATCH)
+        count = TRACER_BATCH;
+    if (count && spans_json(&r->body, r->service, r->ring + first, count) != STATUS_OK) {
+        r->body.len = 0;
+        add(&r->counts.lost, count);
+    }
+    pthread_mutex_lock(&r->lock);
+    r->taken += count;
+    pthread_mutex_unlock(&r->lock);
+    return r->body.len ? count : 0;
 }
 
 static bool is_stopping(struct tracer *r)
@@ -381,11 +388,8 @@ static void look(struct tracer *r)
 {
     if (r->sending || r->ending)
         return;
-    if (!r->batch) {
-        r->batch = take(r);
-        if (r->batch && spans_json(&r->body, r->service, r->spans, r->batch) != STATUS_OK)
-            forget_batch(r, &r->counts.lost);
-    }
+    if (!r->batch)
+        r->batch = write_batch(r);
     if (r->batch)
         send_batch(r);
     else if (is_stopping(r))
@@ -427,13 +431,13 @@ static void *run(void *argument)
 void tracer_add(struct tracer *r, const struct span *span)
 {
     pthread_mutex_lock(&r->lock);
-    uint64_t waiting = r->put - r->taken;
-    if (waiting < TRACER_QUEUE)
+    uint64_t before = r->put - r->taken;
+    if (before < TRACER_QUEUE)
         r->ring[r->put++ % TRACER_QUEUE] = *span;
     pthread_mutex_unlock(&r->lock);
-    if (waiting == TRACER_QUEUE)
+    if (before == TRACER_QUEUE)
         add(&r->counts.dropped, 1);
-    if (waiting + 1 == TRACER_BATCH)
+    if (before + 1 == TRACER_BATCH)
         uv_async_send(&r->async);
 }
 

@@ -4,7 +4,8 @@
  *
  * What always holds:
  * - tracer_add copies a span into the ring under a lock that is held for nothing else, and never
- *   waits for the collector; with the ring full the span is dropped and counted;
+ *   waits for the collector; with the ring full the span is dropped and counted. Text is made of it
+ *   by the tracer's thread, where it stands;
  * - one batch is under way at a time. What the collector refuses for the moment (429, 502, 503, 504)
  *   or cannot be reached for is sent again, TRACER_TRIES times in all, and is lost then;
  * - without OTEL_EXPORTER_OTLP_ENDPOINT there is no tracer, and no request knows of traces.
@@ -24,7 +25,8 @@ extern "C" {
 
 #define TRACER_QUEUE       4096    /* spans waiting; a power of two */
 #define TRACER_BATCH       512     /* of them sent together */
-#define TRACER_BATCH_BYTES 1048576 /* 2 KiB for each */
+#define TRACER_SPAN_BYTES  1280    /* the longest span as JSON has 1,1xx */
+#define TRACER_BATCH_BYTES 1048576 /* with what stands around them */
 #define TRACER_INTERVAL_MS 1000    /* no span waits longer for the collector than this */
 #define TRACER_TRIES       5
 #define TRACER_FLUSH_MS    3000 /* at the end, for what is still waiting */
@@ -33,19 +35,24 @@ struct tracer;
 
 enum span_kind { SPAN_SERVER = 2, SPAN_CLIENT = 3 }; /* OTLP's numbers */
 
+/* Copied once, into the ring; made text only by the tracer's thread. */
 struct span {
     uint64_t trace[2], id, parent; /* parent 0: it has none */
     int64_t began_wall_ns, ended_wall_ns;
+    const char *family;  /* static */
+    const char *verdict; /* SPAN_CLIENT; static, never NULL */
+    uint32_t attempts;   /* SPAN_SERVER */
+    uint16_t status;     /* HTTP, 0 = none */
     uint8_t kind;
     bool failed;
-    uint16_t status;     /* HTTP, 0 = none */
-    uint32_t attempts;   /* SPAN_SERVER */
-    const char *family;  /* static */
-    const char *verdict; /* SPAN_CLIENT; static */
     char method[16];
-    char path[160];                                /* SPAN_SERVER; without query, cut to fit */
-    char mask[SECRET_MASK_MAX], key[KEY_NAME_MAX]; /* SPAN_CLIENT */
-    char request_id[72];                           /* SPAN_CLIENT: the upstream's */
+    union {
+        char path[160]; /* SPAN_SERVER; without query, cut to fit */
+        struct {        /* SPAN_CLIENT */
+            char mask[SECRET_MASK_MAX], key[KEY_NAME_MAX];
+            char request_id[72]; /* the upstream's */
+        };
+    };
 };
 
 /* `*ret` is NULL when the settings name no collector. STATUS_NO_MEMORY, STATUS_IO, STATUS_INVALID. */

@@ -99,12 +99,34 @@ static void test_format(void **state)
     }
 }
 
+static void test_format_hex(void **state)
+{
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } cases[] = {
+        {0, "0000000000000000"},
+        {UINT64_MAX, "ffffffffffffffff"},
+        {UINT64_C(0x0123456789abcdef), "0123456789abcdef"},
+        {UINT64_C(0xfedcba9876543210), "fedcba9876543210"},
+        {UINT64_C(0x90a0009f00000001), "90a0009f00000001"},
+    };
+    char out[NUMBER_HEX_LEN];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        number_format_hex(cases[i].value, out);
+        assert_memory_equal(out, cases[i].text, sizeof out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_parse_decimal),
         cmocka_unit_test(test_format),
+        cmocka_unit_test(test_format_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,12 @@
-"""What it costs to be seen: /metrics and health with ten thousand keys, and a request with traces."""
+"""What it costs to be seen: /metrics and health with ten thousand keys, and a request with everything
+on that observes it, and with parts of that."""
 
+import contextlib
 import http.client
 import json
+import os
 import subprocess
+import threading
 import time
 
 from . import processes, servers
@@ -53,13 +57,66 @@ def pages(bench):
     return rows
 
 
-def traces(bench):
+# Nothing that observes a request but its counters, which are always there.
+BLIND = {"SPAREKEY_HISTORY_DAYS": "0", "SPAREKEY_LOG_LEVEL": "error"}
+SCRAPE_S = 1.0
+
+
+@contextlib.contextmanager
+def watched(server):
+    """Somebody scrapes it every second, and somebody else listens to its events."""
+    ended = threading.Event()
+
+    def scrape():
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        while not ended.wait(SCRAPE_S):
+            get(connection, "/metrics")
+        connection.close()
+
+    listener = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    listener.request("GET", "/api/openai/events")
+    stream = listener.getresponse()
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        scraper.join()
+        stream.close()
+        listener.close()
+
+
+def start_reader():
+    """The end of a pipe that somebody reads."""
+    reading, writing = os.pipe()
+
+    def read():
+        while os.read(reading, 65536):
+            pass
+        os.close(reading)
+
+    threading.Thread(target=read, daemon=True).start()
+    return writing
+
+
+def start_seen(bench, name, upstream, environment, stderr=None):
+    server = servers.start_sparekey(bench.new_directory(name), upstream.port, bench.proxy_cpus, False,
+                                    environment=environment, stderr=stderr)
+    server.name = name
+    return server
+
+
+def observed(bench):
+    """One gateway that nobody looks at, one that traces, one with everything."""
     upstream = servers.start_static_upstream(bench.new_directory("static"), bench.other_cpus)
     collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{upstream.port}"}
-    plain = servers.start_sparekey(bench.new_directory("plain"), upstream.port, bench.proxy_cpus, False)
-    traced = servers.start_sparekey(bench.new_directory("traced"), upstream.port, bench.proxy_cpus, False,
-                                    environment=collector)
-    traced.name = "traced"
+    log = start_reader()
+    blind = start_seen(bench, "blind", upstream, BLIND)
+    traced = start_seen(bench, "traced", upstream, {**BLIND, **collector})
+    seen = start_seen(bench, "seen", upstream, {"SPAREKEY_STATE_FILE": "state.db"}, log)
+    full = start_seen(bench, "full", upstream, {"SPAREKEY_STATE_FILE": "state.db", **collector}, log)
+    os.close(log)
     count = bench.sizes.throughput_requests
 
     def run(proxy):
@@ -67,15 +124,21 @@ def traces(bench):
         bench.ask("closed", proxy, "--connections", THROUGHPUT_CONNECTIONS, "--requests", count)
         return (proxy.cpu_ns() - before) / count / 1000
 
-    results = in_turn(bench.sizes.trace_rounds, [plain, traced], run)
-    for server in (plain, traced, upstream):
+    with watched(seen), watched(full):
+        results = in_turn(bench.sizes.trace_rounds, [blind, traced, seen, full], run)
+    for server in (blind, traced, seen, full, upstream):
         server.stop()
-    added = [(on / off - 1) * 100 for off, on in zip(results["sparekey"], results["traced"])]
+
+    def added(name):
+        return [(on / off - 1) * 100 for off, on in zip(results["blind"], results[name])]
+
     return [
-        row("traced_cpu", "CPU per request, every one traced", "µs", {"sparekey": results["traced"]}),
-        row("traced_added", "… what its two spans add", "%", {"sparekey": added}),
+        row("observed_cpu", "CPU per request, everything observed", "µs", {"sparekey": results["full"]}),
+        row("observed_added", "… what that adds to nothing observed", "%", {"sparekey": added("full")}),
+        row("seen_added", "… all but traces", "%", {"sparekey": added("seen")}),
+        row("traced_added", "… traces alone", "%", {"sparekey": added("traced")}),
     ]
 
 
 def observation(bench):
-    return pages(bench) + traces(bench)
+    return pages(bench) + observed(bench)

@@ -264,8 +264,9 @@ def sparekey_binary():
 
 
 def start_sparekey(directory, upstream, cpus, streaming, under=(), keys_file=None,
-                   environment=None):
-    """`under`: a command that runs it, such as a profiler. `keys_file`: in place of the one key."""
+                   environment=None, stderr=None):
+    """`under`: a command that runs it, such as a profiler. `keys_file`: in place of the one key.
+    `stderr`: where the log goes, in place of a file in `directory`."""
     del streaming
     directory.mkdir(parents=True)
     port = free_port()
@@ -274,7 +275,7 @@ def start_sparekey(directory, upstream, cpus, streaming, under=(), keys_file=Non
         process = processes.spawn(
             [*under, str(sparekey_binary()), "serve"], cpus, cwd=directory,
             env={**sparekey_environment(upstream, port, keys_file), **(environment or {})},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr or log,
         )
     wait_for_ready_line(process, lambda: log_path.read_text()[-500:])
     return Server("sparekey", port, process, log_path)

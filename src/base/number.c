@@ -60,17 +60,35 @@ enum status number_parse_decimal(struct slice text, uint64_t max_millionths,
     return STATUS_OK;
 }
 
-/* Two digits at a time: half the divisions. */
+/* For two digits at a time. */
 static const char pairs[] = "00010203040506070809101112131415161718192021222324"
                             "25262728293031323334353637383940414243444546474849"
                             "50515253545556575859606162636465666768697071727374"
                             "75767778798081828384858687888990919293949596979899";
+
+#define EIGHT_DIGITS 100000000
+
+/* All at once: halves of four digits, then of two, then of one, each in a part of one word. The
+ * factors are 1/100 and 1/10, exact for what stands there (below 10,000 and 100). */
+static void format_eight(uint32_t value, char *out)
+{
+    uint64_t fours = value / 10000 | (uint64_t)(value % 10000) << 32;
+    uint64_t hundreds = fours * 10486 >> 20 & UINT64_C(0x0000007f0000007f);
+    uint64_t twos = hundreds | (fours - 100 * hundreds) << 16;
+    uint64_t tens = twos * 103 >> 10 & UINT64_C(0x000f000f000f000f);
+    uint64_t digits = tens | (twos - 10 * tens) << 8;
+
+    digits = htole64(digits + UINT64_C(0x3030303030303030));
+    memcpy(out, &digits, sizeof digits);
+}
 
 size_t number_format(uint64_t value, char *out)
 {
     char digits[NUMBER_FORMAT_MAX];
     size_t at = sizeof digits;
 
+    for (; value >= EIGHT_DIGITS; value /= EIGHT_DIGITS)
+        format_eight((uint32_t)(value % EIGHT_DIGITS), digits + (at -= 8));
     for (; value >= 10; value /= 100)
         memcpy(digits + (at -= 2), pairs + 2 * (value % 100), 2);
     if (value || at == sizeof digits)

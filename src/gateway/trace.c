@@ -1,6 +1,8 @@
 #include "gateway/trace.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/number.h"
@@ -65,13 +67,18 @@ bool trace_parse(struct slice s, struct trace_parent *ret)
     return true;
 }
 
-static bool has_line(const struct http_head *head)
+/* How many there are; `*ret` is the first one's value. */
+static size_t find_lines(const struct http_head *head, struct slice *ret)
 {
+    size_t count = 0;
+
     for (size_t i = 0; i < head->field_count; i++) {
-        if (slice_ieq(head->fields[i].name, SLICE("traceparent")))
-            return true;
+        if (!slice_ieq(head->fields[i].name, SLICE("traceparent")))
+            continue;
+        if (count++ == 0)
+            *ret = head->fields[i].value;
     }
-    return false;
+    return count;
 }
 
 /* Takes the caller's line out of the fields for the upstream. */
@@ -113,6 +120,7 @@ static void describe_request(const struct exchange *x, struct tracer *tracer,
     struct slice target = buffer_slice(&x->ws->suffix);
     const char *query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
 
+    memset(span, 0, offsetof(struct span, method)); /* the texts are written whole */
     span->trace[0] = parent ? parent->trace[0] : tracer_id(tracer);
     span->trace[1] = parent ? parent->trace[1] : tracer_id(tracer);
     span->parent = parent ? parent->span : 0;
@@ -130,15 +138,17 @@ void trace_begin(struct exchange *x, const struct http_head *head)
 {
     struct tracer *tracer = x->worker->shared->tracer;
     struct trace_parent parent;
-    bool known = trace_parse(http_head_get(head, SLICE("traceparent")), &parent);
+    struct slice value = {NULL, 0};
+    size_t lines = find_lines(head, &value);
+    bool known = lines && trace_parse(value, &parent);
 
     if (known && !parent.sampled)
         return;
-    struct trace *trace = calloc(1, sizeof *trace);
+    struct trace *trace = malloc(sizeof *trace);
     if (!trace)
         return;
     describe_request(x, tracer, known ? &parent : NULL, &trace->request);
-    if (has_line(head))
+    if (lines)
         remove_line(&x->ws->fields);
     if (add_line(&x->ws->fields, trace))
         x->meter.trace = trace;
@@ -151,14 +161,14 @@ void trace_send(struct exchange *x, const struct key_entry *entry)
     struct trace *trace = x->meter.trace;
     struct span *span = &trace->attempt;
 
-    *span = (struct span){
-        .trace = {trace->request.trace[0], trace->request.trace[1]},
-        .id = tracer_id(x->worker->shared->tracer),
-        .parent = trace->request.id,
-        .kind = SPAN_CLIENT,
-        .began_wall_ns = wall_ns(),
-        .family = trace->request.family,
-    };
+    memset(span, 0, offsetof(struct span, method));
+    *span->request_id = '\0';
+    memcpy(span->trace, trace->request.trace, sizeof span->trace);
+    span->id = tracer_id(x->worker->shared->tracer);
+    span->parent = trace->request.id;
+    span->kind = SPAN_CLIENT;
+    span->began_wall_ns = wall_ns();
+    span->family = trace->request.family;
     memcpy(span->method, trace->request.method, sizeof span->method);
     (void)key_entry_mask(entry, span->mask);
     (void)key_entry_name(entry, span->key);

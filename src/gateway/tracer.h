@@ -25,7 +25,7 @@ extern "C" {
 
 #define TRACER_QUEUE       4096    /* spans waiting; a power of two */
 #define TRACER_BATCH       512     /* of them sent together */
-#define TRACER_SPAN_BYTES  1280    /* the longest span as JSON has 1,1xx */
+#define TRACER_SPAN_BYTES  1280    /* more than the longest span has as JSON */
 #define TRACER_BATCH_BYTES 1048576 /* with what stands around them */
 #define TRACER_INTERVAL_MS 1000    /* no span waits longer for the collector than this */
 #define TRACER_TRIES       5

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -86,7 +87,15 @@ static void test_format(void **state)
         {"0", 0, STATUS_OK, 0},
         {"9", 0, STATUS_OK, 9},
         {"10", 0, STATUS_OK, 10},
+        {"99", 0, STATUS_OK, 99},
+        {"100", 0, STATUS_OK, 100},
+        {"1005", 0, STATUS_OK, 1005},
+        {"99999999", 0, STATUS_OK, 99999999},
+        {"100000000", 0, STATUS_OK, 100000000},
+        {"1000000001", 0, STATUS_OK, 1000000001},
         {"1790000000", 0, STATUS_OK, 1790000000},
+        {"1790123456789012345", 0, STATUS_OK, 1790123456789012345},
+        {"10000000000000000000", 0, STATUS_OK, UINT64_C(10000000000000000000)},
         {"18446744073709551615", 0, STATUS_OK, UINT64_MAX},
     };
 
@@ -96,6 +105,20 @@ static void test_format(void **state)
         size_t len = number_format(cases[i].value, out);
         assert_int_equal(len, strlen(cases[i].text));
         assert_memory_equal(out, cases[i].text, len);
+    }
+}
+
+/* Every group of four digits, in both places of eight. */
+static void test_format_all_digits(void **state)
+{
+    char out[NUMBER_FORMAT_MAX + 1], expected[NUMBER_FORMAT_MAX + 1];
+
+    (void)state;
+    for (uint64_t four = 0; four < 10000; four++) {
+        uint64_t value = UINT64_C(700000000) + four * 10000 + (9999 - four);
+        out[number_format(value, out)] = '\0';
+        (void)snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
+        assert_string_equal(out, expected);
     }
 }
 
@@ -123,9 +146,8 @@ static void test_format_hex(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_parse_decimal),
-        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_parse),      cmocka_unit_test(test_parse_decimal),
+        cmocka_unit_test(test_format),     cmocka_unit_test(test_format_all_digits),
         cmocka_unit_test(test_format_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

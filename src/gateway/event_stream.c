@@ -1,6 +1,7 @@
 #include "gateway/event_stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/number.h"
 #include "base/text.h"
@@ -56,13 +57,24 @@ static void client_gone(struct own_request *own)
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-static enum status put_event(struct buffer *out, const struct event *event)
+/* What tells our ids from those of another process: that which tells our name in Via. */
+static struct slice process_part(const struct shared *shared)
+{
+    const char *dash = strrchr(shared->via, '-');
+
+    return slice_str(dash ? dash + 1 : shared->via);
+}
+
+static enum status put_event(const struct shared *shared, struct buffer *out,
+                             const struct event *event)
 {
     struct text t = text_into(out, SIZE_MAX);
 
     text_put(&t, SLICE("event: "));
     text_put_str(&t, event_name(event->kind));
     text_put(&t, SLICE("\nid: "));
+    text_put(&t, process_part(shared));
+    text_put(&t, SLICE("-"));
     text_put_number(&t, event->number);
     text_put(&t, SLICE("\ndata: "));
     if (t.status == STATUS_OK)
@@ -86,7 +98,7 @@ static void send_missed(struct event_stream *s, uint64_t missed)
 static bool send_event(struct event_stream *s, const struct event *event)
 {
     struct buffer out = {0};
-    bool written = put_event(&out, event) == STATUS_OK;
+    bool written = put_event(shared_of(s), &out, event) == STATUS_OK;
 
     if (written)
         own_send(s->own, buffer_slice(&out));
@@ -156,16 +168,21 @@ void event_streams_end(struct worker *w)
 /* ---- the beginning ------------------------------------------------------------------------ */
 
 /* Behind the event named by Last-Event-ID, or by ?lastEventId= where a client cannot set fields; by
- * default what is new from now on. */
+ * default what is new from now on. An id of another process is behind nothing of this one. */
 static uint64_t first_position(struct own_request *own)
 {
     char text[sizeof own->last_event_id];
+    struct slice number, process;
     uint64_t id;
 
     (void)slice_copy(slice_str(own->last_event_id), text, sizeof text);
     if (!*text && !own_parameter(own, "lastEventId", text, sizeof text))
         return events_next_number(own->worker->shared->events);
-    if (number_parse(slice_str(text), UINT64_MAX - 1, &id) != STATUS_OK)
+    number = slice_str(text);
+    if (strchr(text, '-') && slice_next_item(&number, '-', &process) &&
+        !slice_eq(process, process_part(own->worker->shared)))
+        return 0;
+    if (number_parse(number, UINT64_MAX - 1, &id) != STATUS_OK)
         return 0;
     return id + 1;
 }

@@ -58,7 +58,7 @@ struct own_request {
     struct buffer target;        /* what these two point into */
     char accept[OWN_ACCEPT_MAX]; /* the Accept field, cut to fit */
     struct buffer body;
-    char last_event_id[24];                /* the field Last-Event-ID */
+    char last_event_id[40];                /* the field Last-Event-ID */
     void *state;                           /* the route's own */
     void (*gone)(struct own_request *own); /* the client left: let go of `state`, then own_end */
     uv_work_t job;

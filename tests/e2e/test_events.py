@@ -110,17 +110,18 @@ def test_last_event_id_resumes(stage, listen):
     mock.change("a", state="revoked")
     text_of(gateway.chat())
     last = first.wait("failover")["id"]
+    process = first.ids[0].split("-")[0]
     first.close()
     mock.change("a", state="good")
     gateway.wait_for_log('"event":"key_enabled"')
-    again = listen(gateway, last_id=last)
+    again = listen(gateway, last_id=f"{process}-{last}")
     again.wait("key_enabled")
     assert [e["id"] for e in again.events] == [last + 1, last + 2]
     # A browser cannot set the field for its first request; 0 is everything that is kept.
     with Raw(gateway.address) as raw:
         raw.send(b"GET /api/openai/events?lastEventId=0 HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        raw.read_until(b"id: 1\n")
-        raw.read_until(b"id: %d\n" % (last + 2))
+        raw.read_until(b"id: %s-1\n" % process.encode())
+        raw.read_until(b"id: %s-%d\n" % (process.encode(), last + 2))
 
 
 def test_a_number_of_an_earlier_process_begins_anew(stage, listen):
@@ -130,6 +131,23 @@ def test_a_number_of_an_earlier_process_begins_anew(stage, listen):
     events = listen(gateway, last_id=9999999)
     events.wait("failover")
     assert events.events[0]["id"] == 1
+
+
+def test_an_id_of_an_earlier_process_hides_nothing_of_this_one(stage, listen):
+    mock = stage.mock(("a", "b"))
+    mock.change("a", state="revoked")
+    seen = []
+    for name in ("before", "after"):
+        gateway = stage.gateway(mock, ["a", "b"], name=name)
+        events = listen(gateway)
+        text_of(gateway.chat())
+        events.wait("failover")
+        seen.append((gateway, events))
+    (_, before), (gateway, after) = seen
+    again = listen(gateway, last_id=before.ids[0]) # what came of it, came in the other process
+    again.wait("failover")
+    assert again.ids == after.ids and again.events[0]["id"] == 1
+    assert not set(before.ids) & set(after.ids)
 
 
 def test_a_reload_tells_which_keys_came_and_went(stage, listen):

@@ -15,7 +15,7 @@ class Listener:
 
     def __init__(self, gateway, last_id=None, headers=None):
         self.gateway = gateway
-        self.events, self.comments, self.ended = [], 0, False
+        self.events, self.ids, self.comments, self.ended = [], [], 0, False
         self.changed = threading.Condition()
         fields = dict(headers or {})
         if last_id is not None:
@@ -47,6 +47,7 @@ class Listener:
         with self.changed:
             if not line and "data" in fields:
                 self.events.append(self._whole(fields))
+                self.ids.append(fields.get("id"))
                 fields.clear()
             elif name in ("event", "id", "data"):
                 fields[name] = value
@@ -58,7 +59,7 @@ class Listener:
     def _whole(fields):
         event = json.loads(fields["data"])
         assert event["event"] == fields["event"]
-        assert "id" not in fields or event["id"] == int(fields["id"])
+        assert "id" not in fields or event["id"] == int(fields["id"].split("-")[1])
         return event
 
     def _wait(self, ready):

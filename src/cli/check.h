@@ -16,8 +16,11 @@ extern "C" {
 /* What loading the settings had to say: duplicates, spaces, admin keys, unknown names, errors. */
 void check_report(const struct settings_report *report, struct findings *findings);
 
-/* The keys as written: quotes, placeholders, keys of another kind; or none at all. */
+/* The keys as written: quotes, placeholders, keys of another kind. */
 void check_keys(const struct settings *settings, struct findings *findings);
+
+/* Whether there are enough of them: none at all, only one, or fallback is off. */
+void check_key_count(const struct settings *settings, struct findings *findings);
 
 /* This machine: rights of files with secrets, the state file, the address, proxies. `environment` is
  * NULL-terminated. */

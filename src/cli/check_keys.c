@@ -118,6 +118,18 @@ static bool is_placeholder(struct slice key)
     return is_filling(key);
 }
 
+/* Of other services, though they begin like those of OpenAI. */
+static bool is_foreign(struct slice key)
+{
+    static const struct slice prefixes[] = {{"sk-ant-", 7}, {"sk-or-", 6}};
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        if (slice_starts(key, prefixes[i]))
+            return true;
+    }
+    return !slice_starts(key, SLICE("sk-"));
+}
+
 static void check_key(const struct settings *settings, const struct key_setting *key,
                       struct findings *f)
 {
@@ -139,10 +151,11 @@ static void check_key(const struct settings *settings, const struct key_setting 
             f, SEVERITY_ERROR, "ephemeral_key", subject,
             "create a project key: this one is for one browser session and ends in minutes",
             "an ephemeral client secret is no API key");
-    else if (openai && !slice_starts(bytes, SLICE("sk-")))
+    else if (openai && is_foreign(bytes))
         findings_add(f, SEVERITY_WARNING, "foreign_key", subject,
                      "check which service it is for; in sparekey.yaml a key can name its base_url",
-                     "keys of api.openai.com begin with sk-");
+                     "this is no key of api.openai.com: those begin with sk-, and not with the "
+                     "sk-ant- or sk-or- of other services");
     else if (openai && bytes.len < CHECK_KEY_MIN)
         findings_add(f, SEVERITY_WARNING, "short_key", subject, "copy the key again, whole",
                      "shorter than any OpenAI key");
@@ -150,13 +163,17 @@ static void check_key(const struct settings *settings, const struct key_setting 
 
 void check_keys(const struct settings *settings, struct findings *f)
 {
+    for (size_t i = 0; i < settings->key_count; i++)
+        check_key(settings, &settings->keys[i], f);
+}
+
+void check_key_count(const struct settings *settings, struct findings *f)
+{
     if (settings->key_count == 0)
         findings_add(f, SEVERITY_ERROR, "no_key", "settings",
                      "set OPENAI_API_KEY, and OPENAI_API_KEY_FALLBACK_1, _2, … for the others, in "
                      "the environment or in .env.local",
                      "there is no API key");
-    for (size_t i = 0; i < settings->key_count; i++)
-        check_key(settings, &settings->keys[i], f);
     if (settings->key_count == 1)
         findings_add(f, SEVERITY_NOTE, "one_key", "settings",
                      "add OPENAI_API_KEY_FALLBACK_1, of another organization if you can",

@@ -45,6 +45,7 @@ static int check_all(const struct settings *settings, const struct request *requ
     int code;
 
     check_keys(settings, f);
+    check_key_count(settings, f);
     check_place(settings, environ, f);
     if (request->live && !check_live(settings, f, &reason))
         code = not_checked(buffer_slice(&reason));
@@ -54,11 +55,23 @@ static int check_all(const struct settings *settings, const struct request *requ
     return code;
 }
 
+/* Settings with errors, as far as they could be read; NULL: not at all. Keys are not counted, because
+ * some may be behind an error, and no service is asked, because it may be the wrong one. */
+static int check_rest(const struct settings *settings, const struct request *request,
+                      struct findings *f)
+{
+    if (settings) {
+        check_keys(settings, f);
+        check_place(settings, environ, f);
+    }
+    return tell(f, request, settings ? settings->key_count : 0, false);
+}
+
 static int run(char **arguments, const struct request *request, struct vault *vault,
                struct findings *f)
 {
     struct settings_sources sources = {
-        .arguments = arguments, .environment = environ, .directory = "."};
+        .arguments = arguments, .environment = environ, .directory = ".", .keep_faulty = true};
     struct settings_report report = {{0}, {0}};
     struct settings *settings = NULL;
     enum status status = settings_load(&sources, vault, &report, NULL, &settings);
@@ -68,7 +81,7 @@ static int run(char **arguments, const struct request *request, struct vault *va
     if (status == STATUS_OK)
         code = check_all(settings, request, f);
     else if (status == STATUS_INVALID)
-        code = tell(f, request, 0, false); /* what is wrong with the settings is what was found */
+        code = check_rest(settings, request, f);
     else
         code = not_checked(slice_str(status_text(status)));
     settings_report_clear(&report);

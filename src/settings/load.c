@@ -529,9 +529,10 @@ enum status settings_load(const struct settings_sources *sources, struct vault *
     if (status == STATUS_OK)
         status = judge(&l);
     report_finish(&l.reporter);
+    bool kept = status == STATUS_OK && (!l.reporter.errors || sources->keep_faulty);
     if (status == STATUS_OK && l.reporter.errors)
         status = STATUS_INVALID;
-    if (status == STATUS_OK)
+    if (kept)
         *ret_settings = &l.loaded->settings;
     else
         settings_unref(&l.loaded->settings);

@@ -132,6 +132,7 @@ struct settings_sources {
     const struct settings *previous; /* on a reload: the settings before. A secret variable that
                                         settings_wipe_environment has emptied since keeps the value
                                         it had. NULL on the first load */
+    bool keep_faulty;                /* what was read is handed over despite errors: to look at */
 };
 
 /* What went wrong or was odd, one line each, ready to print: "sparekey.yaml:7: SPAREKEY_WORKERS:
@@ -144,7 +145,8 @@ void settings_report_clear(struct settings_report *report);
 
 /* Reads everything; secrets go into `vault` and the buffers they passed through are wiped.
  * STATUS_OK: `*ret` is a new reference. STATUS_INVALID: `report->errors` says why, all of it at
- * once. STATUS_NO_MEMORY. No key at all is not an error here: serve says it in its own words.
+ * once; with `keep_faulty` `*ret` is a reference all the same, unless the sources themselves could not
+ * be read: what is wrong in it is missing or a default. STATUS_NO_MEMORY. No key at all is not an error here: serve says it in its own words.
  * One load of a vault at a time.
  * `ret_rest`, when not NULL, receives the first argument that is not an option (for exec's
  * command): a pointer into sources->arguments, or NULL. */

@@ -44,6 +44,8 @@ def test_nothing_to_find(tmp_path):
     ("placeholder_key", "error", {"OPENAI_API_KEY_FALLBACK_1": "<put-the-key-here>"}),
     ("ephemeral_key", "error", {"OPENAI_API_KEY_FALLBACK_1": "ek_" + "1" * 40}),
     ("foreign_key", "warning", {"OPENAI_API_KEY_FALLBACK_1": "gsk_" + "1" * 40}),
+    ("foreign_key", "warning", {"OPENAI_API_KEY_FALLBACK_1": "sk-ant-api03-" + "1" * 90}),
+    ("foreign_key", "warning", {"OPENAI_API_KEY_FALLBACK_1": "sk-or-v1-" + "1" * 64}),
     ("short_key", "warning", {"OPENAI_API_KEY_FALLBACK_1": "sk-123"}),
     ("unknown_setting", "warning", {"SPAREKEY_LISEN": "127.0.0.1:1"}),
     ("setting", "error", {"SPAREKEY_WORKERS": "many"}),
@@ -153,3 +155,19 @@ def test_a_check_that_cannot_run_is_2(stage):
                        SPAREKEY_CA_FILE="/dev/null")
     assert told.code == 2 and "check could not run" in told.err
     assert "SPAREKEY_CA_FILE" in told.err and "PEM" in told.err
+
+
+@pytest.mark.parametrize("broken", ["SPAREKEY_KEYS_FILE", "SPAREKEY_CLIENT_TOKENS_FILE",
+                                    "SPAREKEY_CA_FILE"])
+def test_a_file_that_cannot_be_read_hides_nothing_else(tmp_path, broken):
+    (tmp_path / ".env.local").write_text(f'OPENAI_API_KEY={A}\nOPENAI_API_KEY_FALLBACK_1=ek_{"1" * 40}\n')
+    (tmp_path / ".env.local").chmod(0o644)
+    environment = {broken: "nowhere", "SPAREKEY_STATE_FILE": "nowhere/state.db"}
+    found = check(tmp_path, "--live", **environment)
+    assert set(found) == {"unreadable_file", "ephemeral_key", "unwritable_state", "world_readable"}
+    told = command.run(tmp_path, "check", **environment)
+    assert told.out.splitlines()[-1].startswith("2 keys checked"), told.out
+
+
+def test_an_unreadable_keys_file_is_not_no_key(tmp_path):
+    assert set(check(tmp_path, SPAREKEY_KEYS_FILE="nowhere")) == {"unreadable_file"}

@@ -29,7 +29,7 @@ class Sizes:
         self.stream_rounds, self.chunks = (3, 60) if quick else (11, 100)
         self.idle_steps = IDLE_STEPS
         self.million_rounds = 2 if quick else 5
-        self.pages, self.trace_rounds = (11, 5) if quick else (31, 21)
+        self.pages, self.observed_rounds, self.observed_requests = (11, 7, 5000) if quick else (31, 41, 5000)
 
 
 class LoadError(Exception):

@@ -117,7 +117,7 @@ def observed(bench):
     seen = start_seen(bench, "seen", upstream, {"SPAREKEY_STATE_FILE": "state.db"}, log)
     full = start_seen(bench, "full", upstream, {"SPAREKEY_STATE_FILE": "state.db", **collector}, log)
     os.close(log)
-    count = bench.sizes.throughput_requests
+    count = bench.sizes.observed_requests
 
     def run(proxy):
         before = proxy.cpu_ns()
@@ -125,7 +125,7 @@ def observed(bench):
         return (proxy.cpu_ns() - before) / count / 1000
 
     with watched(seen), watched(full):
-        results = in_turn(bench.sizes.trace_rounds, [blind, traced, seen, full], run)
+        results = in_turn(bench.sizes.observed_rounds, [blind, traced, seen, full], run)
     for server in (blind, traced, seen, full, upstream):
         server.stop()
 

@@ -120,7 +120,7 @@ static void describe_request(const struct exchange *x, struct tracer *tracer,
     struct slice target = buffer_slice(&x->ws->suffix);
     const char *query = target.len ? memchr(target.ptr, '?', target.len) : NULL;
 
-    memset(span, 0, offsetof(struct span, method)); /* the texts are written whole */
+    memset(span, 0, offsetof(struct span, method)); /* the texts behind are written whole */
     span->trace[0] = parent ? parent->trace[0] : tracer_id(tracer);
     span->trace[1] = parent ? parent->trace[1] : tracer_id(tracer);
     span->parent = parent ? parent->span : 0;
@@ -161,7 +161,7 @@ void trace_send(struct exchange *x, const struct key_entry *entry)
     struct trace *trace = x->meter.trace;
     struct span *span = &trace->attempt;
 
-    memset(span, 0, offsetof(struct span, method));
+    memset(span, 0, offsetof(struct span, mask));
     *span->request_id = '\0';
     memcpy(span->trace, trace->request.trace, sizeof span->trace);
     span->id = tracer_id(x->worker->shared->tracer);
@@ -169,7 +169,6 @@ void trace_send(struct exchange *x, const struct key_entry *entry)
     span->kind = SPAN_CLIENT;
     span->began_wall_ns = wall_ns();
     span->family = trace->request.family;
-    memcpy(span->method, trace->request.method, sizeof span->method);
     (void)key_entry_mask(entry, span->mask);
     (void)key_entry_name(entry, span->key);
     number_format_hex(span->id, x->ws->fields.data + trace->slot);

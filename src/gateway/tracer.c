@@ -105,21 +105,29 @@ static char *put_ids(char *p, const struct span *span)
     return p;
 }
 
-static char *put_attributes(char *p, const struct span *span)
+/* The first attribute is one that is always there: each following brings its comma. */
+static char *put_server_attributes(char *p, const struct span *span)
 {
     p = PUT(p, "{\"key\":\"http.request.method\",\"value\":{\"stringValue\":\"");
     p = PUT(put_plain(p, span->method, sizeof span->method), "\"}}");
+    p = PUT_TEXT(p, "url.path", span->path, sizeof span->path);
     p = PUT_TEXT(p, "sparekey.endpoint", span->family, NAME_JSON_MAX);
-    if (span->status)
-        p = PUT_INT(p, "http.response.status_code", span->status);
-    if (span->kind == SPAN_SERVER) {
-        p = PUT_TEXT(p, "url.path", span->path, sizeof span->path);
-        return PUT_INT(p, "sparekey.attempts", span->attempts);
-    }
-    p = PUT_TEXT(p, "sparekey.key", span->mask, sizeof span->mask);
+    return PUT_INT(p, "sparekey.attempts", span->attempts);
+}
+
+static char *put_client_attributes(char *p, const struct span *span)
+{
+    p = PUT(p, "{\"key\":\"sparekey.key\",\"value\":{\"stringValue\":\"");
+    p = PUT(put_plain(p, span->mask, sizeof span->mask), "\"}}");
     p = PUT_TEXT(p, "sparekey.key.name", span->key, sizeof span->key);
     p = PUT_TEXT(p, "sparekey.verdict", span->verdict, NAME_JSON_MAX);
     return PUT_TEXT(p, "sparekey.upstream.request_id", span->request_id, sizeof span->request_id);
+}
+
+static char *put_attributes(char *p, const struct span *span)
+{
+    p = span->kind == SPAN_SERVER ? put_server_attributes(p, span) : put_client_attributes(p, span);
+    return span->status ? PUT_INT(p, "http.response.status_code", span->status) : p;
 }
 
 static char *put_span(char *p, const struct span *span)

@@ -45,10 +45,12 @@ struct span {
     uint16_t status;     /* HTTP, 0 = none */
     uint8_t kind;
     bool failed;
-    char method[16];
     union {
-        char path[160]; /* SPAN_SERVER; without query, cut to fit */
-        struct {        /* SPAN_CLIENT */
+        struct { /* SPAN_SERVER */
+            char method[16];
+            char path[160]; /* without query, cut to fit */
+        };
+        struct { /* SPAN_CLIENT */
             char mask[SECRET_MASK_MAX], key[KEY_NAME_MAX];
             char request_id[72]; /* the upstream's */
         };

@@ -203,7 +203,7 @@ static bool write_to_terminal(struct log *log, const struct line *line)
         return false;
     ssize_t written = write_terminal(log, line->bytes, line->len);
     log->torn = written > 0 && (size_t)written < line->len;
-    return written == (ssize_t)line->len;
+    return written > 0 && (size_t)written + 1 >= line->len; /* its end comes with the next line */
 }
 
 static bool write_now(struct log *log, const struct line *line)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -277,20 +278,6 @@ static void writes_for_people_on_a_terminal(void **state)
     close(main_fd);
 }
 
-/* Until the terminal has nothing more; what is in it comes in pieces. */
-static char *read_terminal(int main_fd)
-{
-    static char text[1 << 20];
-    size_t len = 0;
-    ssize_t count;
-
-    assert_int_equal(fcntl(main_fd, F_SETFL, O_NONBLOCK), 0);
-    while ((count = read(main_fd, text + len, sizeof text - 1 - len)) > 0)
-        len += (size_t)count;
-    text[len] = '\0';
-    return text;
-}
-
 static size_t count_of(const char *text, const char *word)
 {
     size_t count = 0;
@@ -300,10 +287,41 @@ static size_t count_of(const char *text, const char *word)
     return count;
 }
 
+/* What is written to a terminal arrives at its other end in pieces, and later. */
+struct seen {
+    size_t len;
+    char text[1 << 20];
+};
+
+static void read_until(struct seen *seen, int main_fd, const char *word, size_t count)
+{
+    struct pollfd end = {.fd = main_fd, .events = POLLIN};
+
+    while (count_of(seen->text, word) < count) {
+        assert_int_equal(poll(&end, 1, 60000), 1);
+        ssize_t got = read(main_fd, seen->text + seen->len, sizeof seen->text - 1 - seen->len);
+        assert_true(got > 0);
+        seen->len += (size_t)got;
+        seen->text[seen->len] = '\0';
+    }
+}
+
+/* Also when the line before it was cut. */
+static void check_begins_a_line(const char *text, const char *word)
+{
+    const char *at = strstr(text, word);
+
+    assert_non_null(at);
+    while (at > text && at[-1] != '\n')
+        at--;
+    (void)after_time(at);
+}
+
 /* The descriptor is a blocking one and stays so; without O_NONBLOCK the test would hang here. */
 static void check_unread_terminal(struct log *log, int main_fd, int fd)
 {
     enum { LINES = 2000 };
+    static struct seen seen;
     char padding[200];
 
     memset(padding, 'x', sizeof padding - 1);
@@ -312,15 +330,16 @@ static void check_unread_terminal(struct log *log, int main_fd, int fd)
         log_line(log, LOG_SEVERITY_INFO, "e", "%s<%d>", padding, i);
     uint64_t dropped = log_dropped(log);
     assert_true(dropped > 0 && dropped < LINES);
-    assert_int_equal(count_of(read_terminal(main_fd), ">\r\n") + dropped, LINES);
     assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
 
+    seen.len = 0;
+    seen.text[0] = '\0';
+    read_until(&seen, main_fd, ">", LINES - dropped);
     log_line(log, LOG_SEVERITY_INFO, "e", "after");
-    const char *text = read_terminal(main_fd);
-    if (*text == '\r') /* a line was cut: what follows begins anew */
-        text += 2;
-    assert_non_null(strstr(after_time(text), "lines were dropped: nobody read them in time\r\n"));
-    assert_non_null(strstr(text, " after\r\n"));
+    read_until(&seen, main_fd, " after\r\n", 1);
+    assert_int_equal(count_of(seen.text, ">"), LINES - dropped);
+    check_begins_a_line(seen.text, "lines were dropped: nobody read them in time\r\n");
+    check_begins_a_line(seen.text, " after\r\n");
 }
 
 static void never_waits_for_a_terminal(void **state)

@@ -77,9 +77,9 @@ function showKeys() {
 function overallText(s) {
   const out = s.rateLimitedKeys + s.unhealthyKeys;
   if (!s.totalKeys) return "No key is configured.";
-  if (!s.healthyKeys) return `None of ${plural(s.totalKeys, "key")} can serve right now.`;
+  if (page.health.overallStatus === "unhealthy") return `None of ${plural(s.totalKeys, "key")} can serve right now.`;
   if (!out) return s.totalKeys === 1 ? "The only key serves." : `All ${count(s.totalKeys)} keys serve.`;
-  return `${count(s.healthyKeys)} of ${plural(s.totalKeys, "key")} serve; `
+  return `${count(s.healthyKeys)} of ${plural(s.totalKeys, "key")} serve${s.healthyKeys ? "" : " every model"}; `
     + [s.rateLimitedKeys && `${count(s.rateLimitedKeys)} rate limited`, s.unhealthyKeys && `${count(s.unhealthyKeys)} unhealthy`]
       .filter(Boolean).join(", ") + ".";
 }

@@ -13,7 +13,7 @@
 enum { ISO_MAX = 40, VALUE_MAX = 24 };
 
 struct summary {
-    size_t total, by_condition[CONDITION_COUNT];
+    size_t total, ready, by_condition[KEY_CONDITIONS];
     uint64_t requests, successes;
 };
 
@@ -25,19 +25,6 @@ struct moment {
 static struct moment moment_of(int64_t now_ns)
 {
     return (struct moment){now_ns, net_wall_ms()};
-}
-
-/* A key that only lacks one model or endpoint serves all the others. A limit for one model is shown
- * all the same: it is what an operator looks for. */
-static enum condition condition_of(const struct key_view *view)
-{
-    if (view->disabled)
-        return CONDITION_UNHEALTHY;
-    if (view->circuit == CIRCUIT_CLOSED)
-        return CONDITION_HEALTHY;
-    if (view->rate_limited)
-        return CONDITION_RATE_LIMITED;
-    return scope_has_detail(view->scope) ? CONDITION_HEALTHY : CONDITION_UNHEALTHY;
 }
 
 /* What brings the key back, in the words of docs/health.md; NULL: nothing has to. */
@@ -207,7 +194,11 @@ static void put_reason(struct text *t, const struct key_view *v, struct moment m
         put_breaker(t, v, moment.now_ns);
     else
         text_put(t, SLICE(",\"reason\":null"));
-    put_time(t, SLICE(",\"since\":"), open ? v->open_since_ns : -1, moment);
+    put_time(t, SLICE(",\"since\":"),
+             v->disabled ? v->disabled_ns
+             : open      ? v->open_since_ns
+                         : -1,
+             moment);
     text_put(t, SLICE(",\"evidence\":"));
     if (open)
         put_evidence(t, &v->evidence);
@@ -222,7 +213,7 @@ static void put_times(struct text *t, const struct key_view *v, struct moment mo
 
     put_time(t, SLICE(",\"lastUsed\":"), v->last_used_ns, moment);
     put_time(t, SLICE(",\"rateLimitResetAt\":"),
-             v->circuit == CIRCUIT_OPEN && v->rate_limited ? v->open_until_ns : -1, moment);
+             comes_back && v->rate_limited ? v->open_until_ns : -1, moment);
     put_time(t, SLICE(",\"recoveryTime\":"), comes_back ? v->open_until_ns : -1, moment);
 }
 
@@ -258,16 +249,16 @@ static void put_models(struct text *t, const struct key_status *status, struct m
 static void put_key(struct text *t, const struct key_status *status, struct moment moment)
 {
     const struct key_view *v = &status->view;
-    enum condition condition = condition_of(v);
+    enum key_condition condition = key_condition_of(v);
 
     put_words(t, SLICE("{\"keyId\":"), status->mask);
     put_words(t, SLICE(",\"name\":"), status->name);
-    put_bool(t, SLICE(",\"isHealthy\":"), condition == CONDITION_HEALTHY);
+    put_bool(t, SLICE(",\"isHealthy\":"), condition == KEY_HEALTHY);
     put_number(t, SLICE(",\"errorCount\":"), v->consecutive_errors);
     put_number(t, SLICE(",\"successCount\":"), v->successes);
     put_number(t, SLICE(",\"totalRequests\":"), v->requests);
     put_rate(t, SLICE(",\"successRate\":"), v->successes, v->requests);
-    put_bool(t, SLICE(",\"isRateLimited\":"), condition == CONDITION_RATE_LIMITED);
+    put_bool(t, SLICE(",\"isRateLimited\":"), condition == KEY_RATE_LIMITED);
     put_times(t, v, moment);
     put_words(t, SLICE(",\"circuit\":"), circuit_name(v->circuit));
     put_bool(t, SLICE(",\"disabled\":"), v->disabled);
@@ -292,16 +283,17 @@ enum status health_key(const struct key_status *status, int64_t now_ns, struct b
 static void count(struct summary *s, const struct key_view *view)
 {
     s->total++;
-    s->by_condition[condition_of(view)]++;
+    s->ready += key_is_ready(view);
+    s->by_condition[key_condition_of(view)]++;
     s->requests += view->requests;
     s->successes += view->successes;
 }
 
 static const char *overall(const struct summary *s)
 {
-    if (s->by_condition[CONDITION_HEALTHY] == 0)
+    if (s->ready == 0)
         return "unhealthy";
-    return s->by_condition[CONDITION_UNHEALTHY] ? "degraded" : "healthy";
+    return s->by_condition[KEY_UNHEALTHY] ? "degraded" : "healthy";
 }
 
 /* The keys' part, while they are being walked. */
@@ -318,7 +310,7 @@ static void list_key(struct listing *l, const struct key_status *status)
     const struct health_query *q = l->query;
 
     count(&l->summary, &status->view);
-    if (q->condition != CONDITION_COUNT && condition_of(&status->view) != q->condition)
+    if (q->condition != KEY_CONDITIONS && key_condition_of(&status->view) != q->condition)
         return;
     if (l->matched++ < q->offset || l->shown >= q->limit)
         return;
@@ -341,9 +333,9 @@ static void list_all(struct listing *l, struct keyring *ring, struct key_status 
 static void put_summary(struct text *t, const struct summary *s)
 {
     put_number(t, SLICE(",\"summary\":{\"totalKeys\":"), s->total);
-    put_number(t, SLICE(",\"healthyKeys\":"), s->by_condition[CONDITION_HEALTHY]);
-    put_number(t, SLICE(",\"rateLimitedKeys\":"), s->by_condition[CONDITION_RATE_LIMITED]);
-    put_number(t, SLICE(",\"unhealthyKeys\":"), s->by_condition[CONDITION_UNHEALTHY]);
+    put_number(t, SLICE(",\"healthyKeys\":"), s->by_condition[KEY_HEALTHY]);
+    put_number(t, SLICE(",\"rateLimitedKeys\":"), s->by_condition[KEY_RATE_LIMITED]);
+    put_number(t, SLICE(",\"unhealthyKeys\":"), s->by_condition[KEY_UNHEALTHY]);
     put_rate(t, SLICE(",\"overallSuccessRate\":"), s->successes, s->requests);
     text_put(t, SLICE("}"));
 }
@@ -361,7 +353,7 @@ static enum status assemble(const struct listing *l, struct buffer *out)
 {
     struct text t = text_into(out, HEALTH_BYTES_MAX);
 
-    put_bool(&t, SLICE("{\"success\":"), l->summary.by_condition[CONDITION_HEALTHY] > 0);
+    put_bool(&t, SLICE("{\"success\":"), l->summary.ready > 0);
     put_words(&t, SLICE(",\"overallStatus\":"), overall(&l->summary));
     put_summary(&t, &l->summary);
     if (l->query->paged || l->shown < l->matched)
@@ -374,7 +366,7 @@ static enum status assemble(const struct listing *l, struct buffer *out)
 
 struct health_query health_query_all(void)
 {
-    return (struct health_query){.limit = HEALTH_KEYS_MAX, .condition = CONDITION_COUNT};
+    return (struct health_query){.limit = HEALTH_KEYS_MAX, .condition = KEY_CONDITIONS};
 }
 
 enum status health_document(struct keyring *ring, const struct health_query *query, int64_t now_ns,
@@ -391,7 +383,7 @@ enum status health_document(struct keyring *ring, const struct health_query *que
         status = assemble(&l, out);
     }
     if (status == STATUS_OK)
-        *ret_ready = l.summary.by_condition[CONDITION_HEALTHY] > 0;
+        *ret_ready = l.summary.ready > 0;
     free(batch);
     buffer_clear(&keys);
     return status;
@@ -444,17 +436,17 @@ static bool read_number(const struct own_request *own, const char *name, uint64_
 
 static bool read_state(const struct own_request *own, struct health_query *query)
 {
-    static const char *const names[CONDITION_COUNT] = {"healthy", "rateLimited", "unhealthy"};
+    static const char *const names[KEY_CONDITIONS] = {"healthy", "rateLimited", "unhealthy"};
     char text[VALUE_MAX];
     unsigned i = 0;
 
     if (!own_parameter(own, "state", text, sizeof text))
         return true;
     query->paged = true;
-    while (i < CONDITION_COUNT && strcmp(names[i], text) != 0)
+    while (i < KEY_CONDITIONS && strcmp(names[i], text) != 0)
         i++;
-    query->condition = (enum condition)i;
-    return i < CONDITION_COUNT;
+    query->condition = (enum key_condition)i;
+    return i < KEY_CONDITIONS;
 }
 
 static const char *read_query(const struct own_request *own, struct health_query *query)

@@ -1,7 +1,7 @@
 /* GET /api/openai/health: the state of every key, for people and for load balancers.
  *
  * Field names are the product's published interface (docs/health.md). Each key counts as exactly one
- * of healthy, rate limited and unhealthy; the summary is always that of all keys, whatever part of
+ * of healthy, rate limited and unhealthy (pool/figures.h); the summary is always that of all keys, whatever part of
  * them is shown.
  */
 #ifndef SPAREKEY_GATEWAY_HEALTH_H
@@ -16,20 +16,17 @@ extern "C" {
 #define HEALTH_KEYS_MAX  10000              /* keys in one document; more are had by offset= */
 #define HEALTH_BYTES_MAX ((size_t)64 << 20) /* of one document */
 
-/* How one key counts: exactly one of the three. */
-enum condition { CONDITION_HEALTHY, CONDITION_RATE_LIMITED, CONDITION_UNHEALTHY, CONDITION_COUNT };
-
 /* Which keys are shown. */
 struct health_query {
-    uint64_t offset, limit;   /* of those in this condition */
-    enum condition condition; /* CONDITION_COUNT: any */
-    bool paged;               /* the document says which part it is */
+    uint64_t offset, limit;       /* of those in this condition */
+    enum key_condition condition; /* KEY_CONDITIONS: any */
+    bool paged;                   /* the document says which part it is */
 };
 
 /* All keys, as many as one document holds. */
 struct health_query health_query_all(void);
 
-/* Appends the document; `*ret_ready`: some key serves. STATUS_NO_MEMORY, STATUS_LIMIT. Any thread, but
+/* Appends the document; `*ret_ready`: some key can serve. STATUS_NO_MEMORY, STATUS_LIMIT. Any thread, but
  * not a loop's: it takes a while with many keys. */
 NODISCARD
 enum status health_document(struct keyring *ring, const struct health_query *query, int64_t now_ns,

@@ -41,10 +41,15 @@ enum status keyring_new(const struct settings *settings, int64_t now_ns,
                         void (*changed)(void *context), void *context, struct keyring **ret_ring);
 void keyring_free(struct keyring *ring);
 
+/* What an operator orders for one key (pool/operator.h). */
+enum key_order { KEY_ORDER_RESET, KEY_ORDER_DISABLE, KEY_ORDER_ENABLE };
+
 /* Who wants to know. All are called without the lock, one at a time, in the order in which things
  * happened, from any thread; they must not call the ring. `entry` NULL: no single key's. */
 struct keyring_watch {
     void (*news)(void *context, const struct pool_transition *news, const struct key_entry *entry);
+    /* An operator's order has changed this key; before what follows from it. */
+    void (*ordered)(void *context, enum key_order order, const struct key_entry *entry);
     /* No key is ready any more; some is again, and not by time alone: a breaker has closed or keys
      * have come. */
     void (*readiness)(void *context, bool ready);
@@ -102,14 +107,15 @@ void keyring_probe_hear(struct keyring *ring, key_id key, const struct verdict *
 
 size_t keyring_count(struct keyring *ring);
 
-/* The pool from afar, and its keys by condition. While no breaker stands that is a glance, else every
+/* The pool from afar, and its keys by condition. While no breaker stands and no key is disabled that is a glance, else every
  * key is looked at, KEYRING_GLANCE of them at a time, so that no request waits noticeably. Not on a
  * loop thread. */
 #define KEYRING_GLANCE 256
 struct keyring_census {
     struct pool_figures pool;
-    size_t keys[KEY_UNHEALTHY + 1]; /* by condition */
-    uint32_t services;              /* base URLs known, of which there are figures of the first */
+    size_t keys[KEY_CONDITIONS];
+    size_t ready;      /* that can serve */
+    uint32_t services; /* base URLs known, of which there are figures of the first */
     struct headroom_figure headroom[FIGURES_SERVICES_MAX];
 };
 void keyring_census(struct keyring *ring, int64_t now_ns, struct keyring_census *ret);
@@ -131,9 +137,6 @@ bool keyring_status(struct keyring *ring, size_t index, int64_t now_ns, struct k
 #define KEYRING_STATUSES_AT_ONCE 64
 size_t keyring_statuses(struct keyring *ring, size_t index, int64_t now_ns,
                         struct key_status ret[KEYRING_STATUSES_AT_ONCE]);
-
-/* What an operator orders for one key (pool/operator.h). */
-enum key_order { KEY_ORDER_RESET, KEY_ORDER_DISABLE, KEY_ORDER_ENABLE };
 
 enum key_match { KEY_MATCH_NONE, KEY_MATCH_ONE, KEY_MATCH_MANY };
 

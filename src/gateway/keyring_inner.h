@@ -49,14 +49,18 @@ struct keyring {
 /* Returns the time for the pool: `now_ns`, or the latest it has been told. */
 int64_t keyring_lock(struct keyring *ring, int64_t now_ns) __attribute__((nonnull));
 
-/* Lets go of the lock, and tells the waiting when something changed for them, and the watch what.
- * `loaded`: keys have come by a load. */
-void keyring_unlock_after(struct keyring *ring, bool loaded);
+/* What was done under the lock that the pool does not tell of itself; all zero: nothing. */
+struct keyring_deed {
+    bool loaded;                     /* keys have come by a load */
+    const struct key_entry *ordered; /* this key was changed by an operator's order … */
+    enum key_order order;            /* … namely this */
+};
 
-static inline void keyring_unlock(struct keyring *ring)
-{
-    keyring_unlock_after(ring, false);
-}
+/* Lets go of the lock, and tells the waiting when something changed for them, and the watch what. */
+void keyring_unlock_after(struct keyring *ring, const struct keyring_deed *deed);
+
+/* The same after nothing of that. */
+void keyring_unlock(struct keyring *ring);
 
 /* Between two holds of the lock for one long task: lets those pass who wait for it by now. Who unlocks
  * and locks again is faster than any thread that has to wake up first. */

@@ -230,11 +230,13 @@ static enum status stage_all(struct keyring *ring, struct ring_load *load, int64
 static enum status commit(struct keyring *ring, struct pool_load *load,
                           const struct pool_options *options, int64_t now_ns)
 {
+    static const struct keyring_deed loaded = {.loaded = true};
+
     keyring_lock(ring, now_ns);
     enum status status = pool_load_commit(ring->pool, load);
     if (status == STATUS_OK)
         pool_configure(ring->pool, options);
-    keyring_unlock_after(ring, true); /* new keys are what the waiting wait for */
+    keyring_unlock_after(ring, &loaded); /* new keys are what the waiting wait for */
     return status;
 }
 

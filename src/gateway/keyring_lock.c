@@ -30,6 +30,8 @@ struct told {
     struct pool_transition news[NEWS_MAX];
     struct key_entry *entries[NEWS_MAX]; /* references, or NULL */
     bool turned, ready;
+    struct key_entry *ordered; /* a reference, or NULL */
+    enum key_order order;
 };
 
 static bool tells_of(const struct told *told, enum circuit to)
@@ -64,18 +66,25 @@ static struct key_entry *entry_of_news(struct keyring *ring, const struct pool_t
 }
 
 /* Under the lock. What a key is called is looked up now: later it may be gone. */
-static void take_news(struct keyring *ring, struct told *told, bool loaded)
+static void take_news(struct keyring *ring, struct told *told, const struct keyring_deed *deed)
 {
     told->count = 0;
+    told->order = deed->order;
+    told->ordered =
+        deed->ordered ? key_entry_ref((struct key_entry *)(uintptr_t)deed->ordered) : NULL;
     while (told->count < NEWS_MAX && pool_news_next(ring->pool, &told->news[told->count])) {
         told->entries[told->count] = entry_of_news(ring, &told->news[told->count]);
         told->count++;
     }
-    take_readiness(ring, told, loaded);
+    take_readiness(ring, told, deed->loaded);
 }
 
 static void tell_watch(const struct keyring *ring, const struct told *told)
 {
+    if (told->ordered) {
+        ring->watch.ordered(ring->watch.context, told->order, told->ordered);
+        key_entry_unref(told->ordered);
+    }
     for (unsigned i = 0; i < told->count; i++) {
         ring->watch.news(ring->watch.context, &told->news[i], told->entries[i]);
         key_entry_unref(told->entries[i]);
@@ -86,12 +95,12 @@ static void tell_watch(const struct keyring *ring, const struct told *told)
 
 /* Under the lock, which is let go. Who tells holds no `lock` any more, so waiting for it here is
  * short; without it two threads could tell in the wrong order. */
-static void unlock_and_tell(struct keyring *ring, bool loaded)
+static void unlock_and_tell(struct keyring *ring, const struct keyring_deed *deed)
 {
     struct told told;
 
-    take_news(ring, &told, loaded);
-    if (told.count == 0 && !told.turned) {
+    take_news(ring, &told, deed);
+    if (told.count == 0 && !told.turned && !told.ordered) {
         pthread_mutex_unlock(&ring->lock);
         return;
     }
@@ -106,16 +115,23 @@ void keyring_watch(struct keyring *ring, const struct keyring_watch *watch)
     ring->watch = *watch;
 }
 
-void keyring_unlock_after(struct keyring *ring, bool loaded)
+void keyring_unlock_after(struct keyring *ring, const struct keyring_deed *deed)
 {
     uint64_t epoch = pool_epoch(ring->pool);
     bool changed = epoch != ring->epoch;
 
     ring->epoch = epoch;
     if (ring->watch.news && (changed || pool_has_news(ring->pool)))
-        unlock_and_tell(ring, loaded);
+        unlock_and_tell(ring, deed);
     else
         pthread_mutex_unlock(&ring->lock);
     if (changed && ring->changed)
         ring->changed(ring->context);
+}
+
+void keyring_unlock(struct keyring *ring)
+{
+    static const struct keyring_deed nothing = {0};
+
+    keyring_unlock_after(ring, &nothing);
 }

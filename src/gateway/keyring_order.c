@@ -28,11 +28,17 @@ static void note_match(struct finding *finding, size_t index, uint64_t cookie)
     finding->cookie = cookie;
 }
 
+static const struct key_entry *entry_at(const struct keyring *ring, size_t index)
+{
+    return (struct key_entry *)(uintptr_t)pool_key_cookie(ring->pool,
+                                                          pool_key_at(ring->pool, index));
+}
+
 static void compare_key(struct keyring *ring, struct key_search *search, size_t index)
 {
     char mask[SECRET_MASK_MAX], name[KEY_NAME_MAX];
-    uint64_t cookie = pool_key_cookie(ring->pool, pool_key_at(ring->pool, index));
-    const struct key_entry *entry = (struct key_entry *)(uintptr_t)cookie;
+    const struct key_entry *entry = entry_at(ring, index);
+    uint64_t cookie = (uintptr_t)entry;
 
     if (strcmp(key_entry_name(entry, name), search->id) == 0)
         note_match(&search->by_name, index, cookie);
@@ -54,30 +60,40 @@ static void search_keys(struct keyring *ring, struct key_search *search)
     } while (index < count);
 }
 
-static void apply_order(struct pool *pool, key_id key, enum key_order order)
+/* Whether it has changed anything: what is as it was ordered is no news. */
+static bool apply_order(struct pool *pool, key_id key, enum key_order order, int64_t now_ns)
 {
     switch (order) {
-    case KEY_ORDER_RESET: pool_reset(pool, key); return;
-    case KEY_ORDER_DISABLE: pool_disable(pool, key); return;
-    case KEY_ORDER_ENABLE: pool_enable(pool, key); return;
+    case KEY_ORDER_RESET: pool_reset(pool, key); return true;
+    case KEY_ORDER_DISABLE: return pool_disable(pool, key, now_ns);
+    case KEY_ORDER_ENABLE: return pool_enable(pool, key);
     }
+    return false;
+}
+
+/* Under the lock. */
+static void carry_out(struct keyring *ring, size_t index, enum key_order order, int64_t now_ns,
+                      struct keyring_deed *deed, struct key_status *ret)
+{
+    if (apply_order(ring->pool, pool_key_at(ring->pool, index), order, now_ns)) {
+        deed->order = order;
+        deed->ordered = entry_at(ring, index);
+    }
+    keyring_status_locked(ring, index, now_ns, ret);
 }
 
 /* A reload may have come between the search and this. `cookie` 0: whatever is there. */
 static bool order_at(struct keyring *ring, size_t index, uint64_t cookie, enum key_order order,
                      int64_t now_ns, struct key_status *ret)
 {
+    struct keyring_deed deed = {0};
+
     now_ns = keyring_lock(ring, now_ns);
-    bool found = index < pool_count(ring->pool);
-    if (found) {
-        key_id key = pool_key_at(ring->pool, index);
-        found = !cookie || pool_key_cookie(ring->pool, key) == cookie;
-        if (found) {
-            apply_order(ring->pool, key, order);
-            keyring_status_locked(ring, index, now_ns, ret);
-        }
-    }
-    keyring_unlock(ring);
+    bool found =
+        index < pool_count(ring->pool) && (!cookie || (uintptr_t)entry_at(ring, index) == cookie);
+    if (found)
+        carry_out(ring, index, order, now_ns, &deed, ret);
+    keyring_unlock_after(ring, &deed);
     return found;
 }
 

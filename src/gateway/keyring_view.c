@@ -37,6 +37,7 @@ static bool glance(struct keyring *ring, size_t from, int64_t now_ns, struct key
     for (size_t i = from; i < to && i < count; i++) {
         pool_view(ring->pool, i, now_ns, &view);
         census->keys[key_condition_of(&view)]++;
+        census->ready += key_is_ready(&view);
     }
     pthread_mutex_unlock(&ring->lock);
     return to < count;
@@ -51,7 +52,7 @@ void keyring_census(struct keyring *ring, int64_t now_ns, struct keyring_census 
     pthread_mutex_unlock(&ring->lock);
     ret->services = __atomic_load_n(&ring->service_count, __ATOMIC_ACQUIRE);
     if (ret->pool.blocking == 0) {
-        ret->keys[KEY_HEALTHY] = ret->pool.keys;
+        ret->keys[KEY_HEALTHY] = ret->ready = ret->pool.keys;
         return;
     }
     for (size_t from = 0; glance(ring, from, now_ns, ret); from += KEYRING_GLANCE)

@@ -3,18 +3,16 @@
 #include <stdlib.h>
 
 #include "gateway/health.h"
-#include "gateway/tell.h"
 
 struct order_name {
     struct slice verb;
     enum key_order order;
-    enum event_kind told;
 };
 
 static const struct order_name orders[] = {
-    {SLICE("reset"), KEY_ORDER_RESET, EVENT_KEY_RESET},
-    {SLICE("disable"), KEY_ORDER_DISABLE, EVENT_KEY_DISABLED},
-    {SLICE("enable"), KEY_ORDER_ENABLE, EVENT_KEY_ENABLED},
+    {SLICE("reset"), KEY_ORDER_RESET},
+    {SLICE("disable"), KEY_ORDER_DISABLE},
+    {SLICE("enable"), KEY_ORDER_ENABLE},
 };
 
 /* One order under way. */
@@ -61,7 +59,6 @@ static void reply(struct own_request *own)
                         "More than one key is shown by this mask; use its name.");
         break;
     case KEY_MATCH_ONE:
-        tell_key(own->worker->shared, e->order->told, e->key.mask, e->key.name);
         if (e->status == STATUS_OK)
             own_reply_json(own, 200, buffer_slice(&e->text));
         else

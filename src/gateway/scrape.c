@@ -181,8 +181,9 @@ static void put_pool(struct scraping *s)
     static const char *const conditions[] = {"healthy", "rate_limited", "unhealthy"};
 
     metrics_family(s->page, METRIC_KEYS);
-    for (unsigned i = 0; i <= KEY_UNHEALTHY; i++)
+    for (unsigned i = 0; i < KEY_CONDITIONS; i++)
         sample1(s, (double)s->census.keys[i], conditions[i]);
+    plain(s, METRIC_KEYS_READY, (double)s->census.ready);
     metrics_family(s->page, METRIC_BREAKERS);
     for (enum scope scope = SCOPE_KEY; scope < SCOPE_COUNT; scope++) {
         sample2(s, s->census.pool.breakers[scope][CIRCUIT_OPEN], scope_name(scope), "open");
@@ -238,7 +239,7 @@ static double key_value(enum metric metric, const struct key_view *view)
     case METRIC_KEY_REQUESTS: return (double)view->requests;
     case METRIC_KEY_FAILURES: return (double)(view->requests - view->successes);
     case METRIC_KEY_IN_FLIGHT: return view->in_flight;
-    default: return view->circuit == CIRCUIT_CLOSED;
+    default: return key_is_ready(view);
     }
 }
 

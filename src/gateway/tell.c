@@ -5,6 +5,7 @@
 
 #include "gateway/echo.h"
 #include "gateway/exchange_state.h"
+#include "pool/breaker.h"
 
 /* ---- one event, one line ------------------------------------------------------------------ */
 
@@ -62,16 +63,6 @@ void tell(struct shared *shared, struct event *event)
 }
 
 /* ---- keys --------------------------------------------------------------------------------- */
-
-static const char *circuit_name(enum circuit circuit)
-{
-    switch (circuit) {
-    case CIRCUIT_CLOSED: return "closed";
-    case CIRCUIT_OPEN: return "open";
-    case CIRCUIT_HALF_OPEN: return "half-open";
-    }
-    return "unknown";
-}
 
 /* What a person has to see to: time alone does not help. */
 static bool is_disabling(enum failure reason)
@@ -173,6 +164,24 @@ static void on_readiness(void *context, bool ready)
     tell(context, &event);
 }
 
+static void on_order(void *context, enum key_order order, const struct key_entry *entry)
+{
+    static const struct {
+        enum event_kind kind;
+        const char *done;
+    } tellings[] = {
+        [KEY_ORDER_RESET] = {EVENT_KEY_RESET, "reset"},
+        [KEY_ORDER_DISABLE] = {EVENT_KEY_DISABLED, "disabled"},
+        [KEY_ORDER_ENABLE] = {EVENT_KEY_ENABLED, "enabled"},
+    };
+    struct event event;
+
+    tell_init(&event, tellings[order].kind, entry);
+    event.reason = "operator";
+    say(&event, "key %s (%s) was %s by an operator", event.key, event.name, tellings[order].done);
+    tell(context, &event);
+}
+
 static void on_keys(void *context, bool came, const struct key_entry *entry, size_t count)
 {
     struct event event;
@@ -188,24 +197,9 @@ static void on_keys(void *context, bool came, const struct key_entry *entry, siz
 
 void tell_watch(struct shared *shared)
 {
-    const struct keyring_watch watch = {on_news, on_readiness, on_keys, shared};
+    const struct keyring_watch watch = {on_news, on_order, on_readiness, on_keys, shared};
 
     keyring_watch(shared->keyring, &watch);
-}
-
-void tell_key(struct shared *shared, enum event_kind kind, const char *mask, const char *name)
-{
-    struct event event;
-
-    tell_init(&event, kind, NULL);
-    (void)slice_copy(slice_str(mask), event.key, sizeof event.key);
-    (void)slice_copy(slice_str(name), event.name, sizeof event.name);
-    event.reason = "operator";
-    say(&event, "key %s (%s) was %s by an operator", mask, name,
-        kind == EVENT_KEY_DISABLED  ? "disabled"
-        : kind == EVENT_KEY_ENABLED ? "enabled"
-                                    : "reset");
-    tell(shared, &event);
 }
 
 void tell_reloaded(struct shared *shared, size_t key_count)

@@ -26,10 +26,7 @@ void tell_init(struct event *event, enum event_kind kind, const struct key_entry
 /* Tells the event and logs it. With an empty message, only the event. */
 void tell(struct shared *shared, struct event *event);
 
-/* An operator has changed a key, shown by its mask and name: EVENT_KEY_DISABLED, _ENABLED, _RESET. */
-void tell_key(struct shared *shared, enum event_kind kind, const char *mask, const char *name);
-
-/* Listens to the ring of keys: breakers, keys that come and go, all of them out. */
+/* Listens to the ring of keys: breakers, operators' orders, keys that come and go, all of them out. */
 void tell_watch(struct shared *shared);
 
 /* New settings are in force. */

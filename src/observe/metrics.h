@@ -77,6 +77,8 @@ extern "C" {
     X(BUFFERED, "sparekey_buffered_bytes", GAUGE, "",                                              \
       "Bytes of larger request bodies held for a possible replay.")                                \
     X(KEYS, "sparekey_keys", GAUGE, "condition", "Keys, by condition, as the health page counts.") \
+    X(KEYS_READY, "sparekey_ready_keys", GAUGE, "",                                                \
+      "Keys that can serve, for some model at least; with none the health page answers 503.")      \
     X(BREAKERS, "sparekey_breakers", GAUGE, "scope,state",                                         \
       "Circuit breakers that are not closed, by scope and state.")                                 \
     X(HEADROOM, "sparekey_headroom_ratio", GAUGE, "service,of",                                    \
@@ -96,7 +98,7 @@ extern "C" {
     X(KEY_IN_FLIGHT, "sparekey_key_in_flight", GAUGE, "key,mask",                                  \
       "Attempts of each key in flight; only with at most 64 keys.")                                \
     X(KEY_READY, "sparekey_key_ready", GAUGE, "key,mask",                                          \
-      "1 when no breaker stands in the key's way, else 0; only with at most 64 keys.")
+      "1 when the key can serve, for some model at least, else 0; only with at most 64 keys.")
 
 enum metric {
 #define X(id, ...) METRIC_##id,

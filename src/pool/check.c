@@ -64,6 +64,16 @@ static void check_key(const struct pool *pool, struct key *key)
               "key %u: its ready bit is wrong, %u breakers are open", key->id, open);
 }
 
+static void check_disabled(const struct pool *pool)
+{
+    size_t disabled = 0;
+
+    for (size_t i = 0; i < pool->count; i++)
+        disabled += pool->order[i]->disabled;
+    INVARIANT(disabled == pool->disabled, "%zu keys are disabled, %zu are counted", disabled,
+              pool->disabled);
+}
+
 static void check_heap(const struct circuits *c)
 {
     for (size_t i = 0; i < c->heap_count; i++) {
@@ -161,6 +171,7 @@ static void check_lane(const struct pool *pool, const struct lane *lane)
 void pool_check(const struct pool *pool)
 {
     check_order(pool);
+    check_disabled(pool);
     check_bits(&pool->view->ready);
     for (key_id id = 0; id < pool->keys.used; id++)
         if (pool_key(pool, id)->used)

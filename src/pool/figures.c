@@ -5,7 +5,7 @@
 
 void pool_figures(const struct pool *pool, struct pool_figures *ret)
 {
-    *ret = (struct pool_figures){.keys = pool->count};
+    *ret = (struct pool_figures){.keys = pool->count, .blocking = pool->disabled};
     for (unsigned scope = 0; scope < SCOPE_COUNT; scope++) {
         for (unsigned state = 0; state <= CIRCUIT_HALF_OPEN; state++)
             ret->breakers[scope][state] = pool->circuits.standing[scope][state];

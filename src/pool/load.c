@@ -312,6 +312,8 @@ static void retire_unnamed(struct pool *pool, struct pool_load *load, struct key
         if (is_named(load, i))
             continue;
         TALLY_SET(&key->position, POSITION_NONE);
+        pool->disabled -= key->disabled;
+        key->disabled = 0; /* should it come back, it does so as a new one would */
         retired[left++] = key;
     }
     free(pool->retired);

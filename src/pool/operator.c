@@ -8,25 +8,30 @@ key_id pool_key_at(const struct pool *pool, size_t index)
     return pool->order[index]->id;
 }
 
-static void set_disabled(struct pool *pool, key_id id, bool disabled)
+static bool set_disabled(struct pool *pool, struct key *key, bool disabled)
 {
-    struct key *key = pool_key(pool, id);
-
     if (key->disabled == disabled)
-        return;
+        return false;
     key->disabled = disabled;
+    pool->disabled = disabled ? pool->disabled + 1 : pool->disabled - 1;
     tree_refresh_key(pool, key);
     queue_tell(pool); /* who waits for this key, or may have it now, asks again */
+    return true;
 }
 
-void pool_disable(struct pool *pool, key_id key)
+bool pool_disable(struct pool *pool, key_id id, int64_t now_ns)
 {
-    set_disabled(pool, key, true);
+    struct key *key = pool_key(pool, id);
+    bool changed = set_disabled(pool, key, true);
+
+    if (changed)
+        key->disabled_ns = now_ns;
+    return changed;
 }
 
-void pool_enable(struct pool *pool, key_id key)
+bool pool_enable(struct pool *pool, key_id key)
 {
-    set_disabled(pool, key, false);
+    return set_disabled(pool, pool_key(pool, key), false);
 }
 
 static void close_all(struct pool *pool, const struct node *node)

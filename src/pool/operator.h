@@ -16,9 +16,9 @@ extern "C" {
 /* The id of the index-th loaded key, index < pool_count. */
 key_id pool_key_at(const struct pool *pool, size_t index);
 
-/* Both may be called again without effect. */
-void pool_disable(struct pool *pool, key_id key);
-void pool_enable(struct pool *pool, key_id key);
+/* Both may be called again without effect; true when they had one. */
+bool pool_disable(struct pool *pool, key_id key, int64_t now_ns);
+bool pool_enable(struct pool *pool, key_id key);
 
 /* Closes every breaker of the key, of its project and of its organisation, and forgets its errors in
  * a row. What stops the service or this host is not the key's and stays. */

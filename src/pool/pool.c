@@ -153,48 +153,57 @@ void pool_learn(struct pool *pool, key_id id, struct slice organization, struct 
     tree_unpin(pool, org);
 }
 
+/* One whose time has come may not have been told yet. */
+static enum circuit state_at(const struct breaker *b, int64_t now_ns)
+{
+    bool due = b->state == CIRCUIT_OPEN && b->due_ns <= now_ns;
+
+    return due ? CIRCUIT_HALF_OPEN : (enum circuit)b->state;
+}
+
 /* How much an operator should care: whether it blocks, whether as a whole, and for how long. */
-static int weight(const struct breaker *b)
+static int weight(const struct breaker *b, int64_t now_ns)
 {
     static const int by_state[] = {
         [CIRCUIT_CLOSED] = 0, [CIRCUIT_HALF_OPEN] = 2, [CIRCUIT_OPEN] = 4};
 
-    return by_state[b->state] + (b->state != CIRCUIT_CLOSED && !scope_has_detail(b->place.scope));
+    return by_state[state_at(b, now_ns)] +
+           (b->state != CIRCUIT_CLOSED && !scope_has_detail(b->place.scope));
 }
 
-static const struct breaker *worse(const struct breaker *a, const struct breaker *b)
+static const struct breaker *worse(const struct breaker *a, const struct breaker *b, int64_t now_ns)
 {
-    if (!a || weight(b) > weight(a))
+    if (!a || weight(b, now_ns) > weight(a, now_ns))
         return b;
-    return weight(b) == weight(a) && b->due_ns > a->due_ns ? b : a;
+    return weight(b, now_ns) == weight(a, now_ns) && b->due_ns > a->due_ns ? b : a;
 }
 
-static const struct breaker *worst_at(const struct node *node, const struct breaker *so_far)
+static const struct breaker *worst_at(const struct node *node, const struct breaker *so_far,
+                                      int64_t now_ns)
 {
     for (const struct breaker *b = node->breakers; b; b = b->next)
         if (b->state != CIRCUIT_CLOSED)
-            so_far = worse(so_far, b);
+            so_far = worse(so_far, b, now_ns);
     return so_far;
 }
 
-static const struct breaker *worst_of(const struct pool *pool, const struct key *key)
+static const struct breaker *worst_of(const struct pool *pool, const struct key *key,
+                                      int64_t now_ns)
 {
-    const struct breaker *b = worst_at(&key->node, NULL);
+    const struct breaker *b = worst_at(&key->node, NULL, now_ns);
 
     if (key->project)
-        b = worst_at(&key->project->node, b);
+        b = worst_at(&key->project->node, b, now_ns);
     if (key->org)
-        b = worst_at(&key->org->node, b);
-    b = worst_at(&key->service->node, b);
-    return worst_at(&pool->egress, b);
+        b = worst_at(&key->org->node, b, now_ns);
+    b = worst_at(&key->service->node, b, now_ns);
+    return worst_at(&pool->egress, b, now_ns);
 }
 
 static void view_breaker(const struct pool *pool, const struct breaker *b, int64_t now_ns,
                          struct key_view *view)
 {
-    bool due = b->state == CIRCUIT_OPEN && b->due_ns <= now_ns; /* only not applied yet */
-
-    view->circuit = due ? CIRCUIT_HALF_OPEN : (enum circuit)b->state;
+    view->circuit = state_at(b, now_ns);
     view->scope = b->place.scope;
     view->reason = (enum failure)b->reason;
     view->rate_limited = b->reason == FAILURE_RATE || b->reason == FAILURE_SLOW_DOWN;
@@ -209,7 +218,7 @@ static void view_breaker(const struct pool *pool, const struct breaker *b, int64
 void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key_view *ret_view)
 {
     const struct key *key = pool->order[index];
-    const struct breaker *b = worst_of(pool, key);
+    const struct breaker *b = worst_of(pool, key, now_ns);
     uint64_t ended = counts_ended(pool, key);
 
     *ret_view = (struct key_view){
@@ -225,6 +234,7 @@ void pool_view(const struct pool *pool, size_t index, int64_t now_ns, struct key
         .scope = SCOPE_REQUEST,
         .reason = FAILURE_NONE,
         .disabled = key->disabled,
+        .disabled_ns = key->disabled ? key->disabled_ns : -1,
     };
     if (b)
         view_breaker(pool, b, now_ns, ret_view);

@@ -207,7 +207,8 @@ struct key_view {
     enum probe probe;  /* what will close it again */
     int64_t open_since_ns, open_until_ns;
     struct evidence evidence;
-    bool disabled; /* by an operator, whatever the circuit is */
+    bool disabled;       /* by an operator, whatever the circuit is, … */
+    int64_t disabled_ns; /* … since then */
 };
 
 /* Fills the view of the i-th loaded key in order, i < pool_count. */

@@ -80,6 +80,7 @@ struct pool {
     struct keys keys;
     struct key **order; /* of the view */
     size_t count;
+    size_t disabled; /* of them, by an operator */
     struct view *view;
     struct view *posted_view;     /* what is seen without the lock */
     const struct pool_load *load; /* in progress: its keys are staged */

@@ -87,7 +87,10 @@ struct key {
     uint16_t consecutive_errors;
     bool proven; /* had an answer in this process */
     bool ruled;  /* there are rules for it (rules.h); posted */
-    int64_t proof_started_ns;
+    union {
+        int64_t proof_started_ns; /* when its first request was sent … */
+        int64_t disabled_ns;      /* … or, while it is disabled and sent none, since when */
+    };
     uint64_t tried; /* the selection whose request has asked this key before, with its notes */
     key_id next_sibling, previous_sibling; /* members of its project, else of its organisation */
 } __attribute__((aligned(128)));

@@ -78,6 +78,19 @@ def test_no_key_ready_is_503(stage):
         == summary["totalKeys"] == 2
 
 
+def test_a_limit_of_one_model_is_no_outage(stage):
+    mock, gateway = stage.up()
+    mock.fault("error:429_requests", retry_after_ms=60000)
+    assert gateway.chat().status_code == 429
+    mock.clear_faults()
+    answer = gateway.get(HEALTH)
+    told = answer.json()
+    assert answer.status_code == 200 and told["success"] is True
+    assert told["overallStatus"] == "healthy"
+    assert told["summary"]["rateLimitedKeys"] == 2
+    text_of(gateway.chat(model="another"))
+
+
 def test_a_part_of_the_keys(stage):
     _, gateway = stage.up(tuple("abcdef"))
     told = gateway.get(f"{HEALTH}?offset=2&limit=3").json()

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from support.events import Listener
 from support.gateway import text_of
 from support.mock import secret
 
@@ -69,6 +70,16 @@ def test_every_key_disabled(stage):
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "all_keys_failed_disabled"
     assert gateway.get("/api/openai/health").status_code == 503
+
+
+def test_an_order_is_told_once_and_before_what_follows(stage):
+    _, gateway = stage.up(("a",))
+    with Listener(gateway) as listener:
+        for verb in ("disable", "disable", "enable", "enable"):
+            assert order(gateway, "0", verb).status_code == 200
+        listener.wait("recovered")
+        assert listener.names() == \
+            ["key_disabled", "all_down", "key_enabled", "recovered"]
 
 
 def test_a_reset_key_is_asked_again_at_once(stage):

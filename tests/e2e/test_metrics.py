@@ -62,10 +62,31 @@ def test_health_and_metrics_count_the_same_keys(stage):
     mock.change("a", state="revoked")
     mock.fault(LIMIT, key="b", retry_after_ms=60000)
     assert gateway.chat().status_code == 200
+    counted(gateway, healthy=1, rate_limited=1, unhealthy=1, ready=2)
+
+
+def counted(gateway, ready, **conditions):
     page, summary = scrape(gateway), gateway.health()["summary"]
     for condition, field in (("healthy", "healthyKeys"), ("rate_limited", "rateLimitedKeys"),
                              ("unhealthy", "unhealthyKeys")):
-        assert page["sparekey_keys", {"condition": condition}] == summary[field] == 1
+        assert page["sparekey_keys", {"condition": condition}] == summary[field] \
+            == conditions.get(condition, 0)
+    assert page["sparekey_ready_keys"] == ready
+    assert sum(page.all("sparekey_key_ready").values()) == ready
+
+
+def test_a_disabled_key_is_not_healthy_here_either(stage):
+    _, gateway = stage.up()
+    gateway.request("POST", "/api/openai/keys/0/disable")
+    counted(gateway, healthy=1, unhealthy=1, ready=1)
+    gateway.request("POST", "/api/openai/keys/1/disable")
+    counted(gateway, unhealthy=2, ready=0)
+
+
+def test_a_key_that_lacks_one_model_is_healthy_here_too(stage):
+    _, gateway = stage.up({"a": {"no_access": ["gpt-test"]}, "b": {}})
+    assert gateway.chat().status_code == 200
+    counted(gateway, healthy=2, ready=2)
 
 
 def test_giving_up_is_counted_by_reason(stage):
@@ -91,7 +112,9 @@ def test_openmetrics_by_accept(stage):
 
 
 def test_keys_are_named_and_never_shown(stage):
-    _, gateway = failed_over(stage)
+    mock, gateway = failed_over(stage)
+    mock.change("a", state="revoked")
+    assert gateway.chat(model="other").status_code == 200
     page = scrape(gateway)
     told = page.all("sparekey_key_attempts_total")
     assert {dict(labels)["key"] for labels in told} == {"OPENAI_API_KEY", "OPENAI_API_KEY_FALLBACK_1"}

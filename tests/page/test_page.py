@@ -40,13 +40,13 @@ def test_shows_the_keys(stage, browse):
 
 def test_a_limit_at_the_upstream_shows(stage, browse):
     mock, gateway = stage.up(KEYS)
-    mock.fault("error:429_requests", key="a", path="/v1/chat/completions")
+    mock.fault("error:429_requests", key="a", path="/v1/chat/completions", retry_after_ms=60000)
     browse("a_limit_at_the_upstream_shows", gateway)
 
 
 def test_a_limit_shows_within_a_second(stage, browse):
     mock, gateway = stage.up(KEYS)
-    mock.fault("error:429_requests", key="a", path="/v1/chat/completions")
+    mock.fault("error:429_requests", key="a", path="/v1/chat/completions", retry_after_ms=60000)
     browse("a_limit_shows_within_a_second", gateway, slack=slack())
 
 
@@ -57,7 +57,7 @@ def test_drills_for_real(stage, browse):
 
 def test_switches_for_real(stage, browse):
     mock, gateway = stage.up(KEYS)
-    mock.fault("error:429_requests", key="a", path="/v1/chat/completions")
+    mock.fault("error:429_requests", key="a", path="/v1/chat/completions", retry_after_ms=60000)
     browse("switches_for_real", gateway)
 
 

@@ -315,7 +315,7 @@ static void a_part_is_shown_when_asked_for(void **state)
     assert_string_equal(text_at(0, "name"), "OPENAI_API_KEY_FALLBACK_1");
     query = health_query_all();
     query.paged = true;
-    query.condition = CONDITION_HEALTHY;
+    query.condition = KEY_HEALTHY;
     ask(OK);
     assert_same(json_object_get(told, "page"),
                 json_pack("{s:i, s:i, s:i, s:i}", "offset", 0, "limit", HEALTH_KEYS_MAX, "shown", 2,
@@ -331,12 +331,65 @@ static void no_key_is_left(void **state)
     answers(KEY_A, &revoked, 1);
     answers(KEY_B, &revoked, 1);
     answers(KEY_C, &for_long, 1);
+    ask(OK); /* it serves other models */
+    assert_overall(true, "degraded");
+    now_ns += 50 * S;
+    answers(KEY_C, &no_quota, 1);
     ask(NONE);
     assert_overall(false, "unhealthy");
     const json_t *summary = json_object_get(told, "summary");
     assert_int_equal(json_integer_value(json_object_get(summary, "healthyKeys")), 0);
-    assert_int_equal(json_integer_value(json_object_get(summary, "rateLimitedKeys")), 1);
-    assert_int_equal(json_integer_value(json_object_get(summary, "unhealthyKeys")), 2);
+    assert_int_equal(json_integer_value(json_object_get(summary, "unhealthyKeys")), 3);
+}
+
+/* Their time has come and no request has: whoever asks before sending one must hear that one may. */
+static void time_alone_makes_ready(void **state)
+{
+    (void)state;
+    answers(KEY_A, &no_quota, 1);
+    answers(KEY_B, &no_quota, 1);
+    answers(KEY_C, &no_quota, 1);
+    ask(NONE);
+    now_ns += 3600 * S;
+    ask(OK);
+    assert_overall(true, "degraded");
+    assert_string_equal(text_at(0, "circuit"), "half-open");
+    assert_string_equal(text_at(0, "readmittedBy"), "a live request");
+}
+
+/* Every key at its limit for one model: the gateway serves all the others. */
+static void a_limit_of_one_model_is_no_outage(void **state)
+{
+    const struct verdict for_long = with_wait(limited, 40 * S);
+
+    (void)state;
+    answers(KEY_A, &for_long, 1);
+    answers(KEY_B, &for_long, 1);
+    answers(KEY_C, &for_long, 1);
+    ask(OK);
+    assert_overall(true, "healthy");
+    const json_t *summary = json_object_get(told, "summary");
+    assert_int_equal(json_integer_value(json_object_get(summary, "healthyKeys")), 0);
+    assert_int_equal(json_integer_value(json_object_get(summary, "rateLimitedKeys")), 3);
+}
+
+/* What stopped a disabled key before is told, but when that ends is not when it comes back. */
+static void a_disabled_key_that_was_limited(void **state)
+{
+    const struct verdict for_long = with_wait(limited, 40 * S);
+    struct key_status key;
+
+    (void)state;
+    answers(KEY_A, &for_long, 1);
+    now_ns += 3 * S;
+    assert_int_equal(keyring_order(ring, "0", KEY_ORDER_DISABLE, now_ns, &key), KEY_MATCH_ONE);
+    now_ns += 2 * S;
+    ask(OK);
+    assert_true(json_is_null(json_object_get(key_at(0), "rateLimitResetAt")));
+    assert_true(json_is_null(json_object_get(key_at(0), "recoveryTime")));
+    assert_true(json_is_false(json_object_get(key_at(0), "isRateLimited")));
+    assert_iso_in("since", key_at(0), -2000, -2000);
+    assert_string_equal(text_at(0, "circuit"), "open");
 }
 
 static void accounts_are_shown_once_known(void **state)
@@ -380,6 +433,9 @@ int main(void)
         test(an_operator_takes_a_key_out_and_back),
         test(a_part_is_shown_when_asked_for),
         test(no_key_is_left),
+        test(time_alone_makes_ready),
+        test(a_limit_of_one_model_is_no_outage),
+        test(a_disabled_key_that_was_limited),
         test(accounts_are_shown_once_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

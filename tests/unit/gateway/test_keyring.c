@@ -527,7 +527,7 @@ static void threads_and_reloads_at_once(void **state)
 
 struct seen {
     unsigned opened, closed, half_open, down, up;
-    unsigned came, went; /* calls */
+    unsigned came, went, ordered; /* calls */
     size_t came_count, went_count;
     char last_name[KEY_NAME_MAX];
 };
@@ -551,6 +551,17 @@ static void see_readiness(void *context, bool ready)
     seen->down += !ready;
 }
 
+/* What is told in between comes later. */
+static void see_order(void *context, enum key_order order, const struct key_entry *entry)
+{
+    struct seen *seen = context;
+
+    seen->ordered++;
+    assert_int_equal(order, KEY_ORDER_DISABLE);
+    assert_int_equal(seen->down, 0);
+    (void)key_entry_name(entry, seen->last_name);
+}
+
 static void see_keys(void *context, bool came, const struct key_entry *entry, size_t count)
 {
     struct seen *seen = context;
@@ -565,7 +576,7 @@ static void see_keys(void *context, bool came, const struct key_entry *entry, si
 
 static struct keyring *watched_ring(struct fixture *f, unsigned *changes, struct seen *seen)
 {
-    const struct keyring_watch watch = {see_news, see_readiness, see_keys, seen};
+    const struct keyring_watch watch = {see_news, see_order, see_readiness, see_keys, seen};
     struct keyring *ring = ring_from(f, changes);
 
     keyring_watch(ring, &watch);
@@ -605,6 +616,24 @@ static void the_watch_hears_of_breakers(void **state)
     assert_int_equal(seen.closed, 1);
     assert_int_equal(seen.up, 1);
     assert_int_equal(seen.down, 1);
+    keyring_free(ring);
+}
+
+/* First that it was ordered, then that nothing is left; and an order that changes nothing is no news. */
+static void the_watch_hears_of_orders(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+    struct seen seen = {0};
+    struct key_status key;
+
+    must_load(f, NULL, LIST("OPENAI_API_KEY=" KEY_A));
+    struct keyring *ring = watched_ring(f, &changes, &seen);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(keyring_order(ring, "0", KEY_ORDER_DISABLE, S, &key), KEY_MATCH_ONE);
+    assert_int_equal(seen.ordered, 1);
+    assert_int_equal(seen.down, 1);
+    assert_string_equal(seen.last_name, "OPENAI_API_KEY");
     keyring_free(ring);
 }
 
@@ -669,14 +698,23 @@ static void new_keys_are_a_recovery(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_attempt_is_given_what_it_needs), TEST(a_service_has_one_index),
-        TEST(the_rules_of_a_key_reach_the_pool), TEST(a_load_in_many_steps),
-        TEST(the_rules_of_a_key_reach_the_pool), TEST(a_plan_in_flight_keeps_the_key_it_lost),
-        TEST(a_key_that_stays_keeps_its_state),  TEST(a_key_that_went_is_not_asked_again),
-        TEST(a_key_that_went_is_not_probed),     TEST(a_failed_load_changes_nothing),
-        TEST(the_waiting_are_told_of_changes),   TEST(a_status_is_a_copy),
-        TEST(threads_and_reloads_at_once),       TEST(the_watch_hears_of_breakers),
-        TEST(many_keys_are_summed_up),           TEST(the_watch_hears_which_keys_come_and_go),
+        TEST(an_attempt_is_given_what_it_needs),
+        TEST(a_service_has_one_index),
+        TEST(the_rules_of_a_key_reach_the_pool),
+        TEST(a_load_in_many_steps),
+        TEST(the_rules_of_a_key_reach_the_pool),
+        TEST(a_plan_in_flight_keeps_the_key_it_lost),
+        TEST(a_key_that_stays_keeps_its_state),
+        TEST(a_key_that_went_is_not_asked_again),
+        TEST(a_key_that_went_is_not_probed),
+        TEST(a_failed_load_changes_nothing),
+        TEST(the_waiting_are_told_of_changes),
+        TEST(a_status_is_a_copy),
+        TEST(threads_and_reloads_at_once),
+        TEST(the_watch_hears_of_breakers),
+        TEST(the_watch_hears_of_orders),
+        TEST(many_keys_are_summed_up),
+        TEST(the_watch_hears_which_keys_come_and_go),
         TEST(new_keys_are_a_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

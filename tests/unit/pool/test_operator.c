@@ -7,7 +7,7 @@ static void a_disabled_key_is_chosen_by_nobody(void **state)
     struct pool *pool = rotating_pool(3, NULL);
 
     (void)state;
-    pool_disable(pool, pool_key_at(pool, 1));
+    assert_true(pool_disable(pool, pool_key_at(pool, 1), S));
     pool_check(pool);
     assert_true(view(pool, 1, S).disabled);
     assert_false(view(pool, 0, S).disabled);
@@ -15,7 +15,7 @@ static void a_disabled_key_is_chosen_by_nobody(void **state)
         one(pool, 0, served, S);
         one(pool, 2, served, S);
     }
-    pool_enable(pool, pool_key_at(pool, 1));
+    assert_true(pool_enable(pool, pool_key_at(pool, 1)));
     pool_check(pool);
     one(pool, 0, served, S);
     one(pool, 1, served, S);
@@ -28,8 +28,8 @@ static void it_is_told_when_all_are(void **state)
     struct plan plan;
 
     (void)state;
-    pool_disable(pool, 0);
-    pool_disable(pool, 1);
+    assert_true(pool_disable(pool, 0, S));
+    assert_true(pool_disable(pool, 1, S));
     begin(&plan, pool, S);
     struct plan_step step = next(&plan, S);
     assert_int_equal(step.action, PLAN_GIVE_UP);
@@ -45,8 +45,8 @@ static void breakers_go_on_below(void **state)
 
     (void)state;
     one(pool, 0, revoked, S);
-    pool_disable(pool, 0);
-    pool_enable(pool, 0);
+    assert_true(pool_disable(pool, 0, S));
+    assert_true(pool_enable(pool, 0));
     pool_check(pool);
     assert_int_equal(view(pool, 0, S).circuit, CIRCUIT_OPEN);
     one(pool, 1, served, S);
@@ -61,9 +61,9 @@ static void a_disabled_primary(void **state)
     struct pool *pool = pool_of(&options, 2, NULL);
 
     (void)state;
-    pool_disable(pool, 0);
+    assert_true(pool_disable(pool, 0, S));
     one(pool, 1, served, S);
-    pool_enable(pool, 0);
+    assert_true(pool_enable(pool, 0));
     one(pool, 0, served, S);
     pool_free(pool);
 }
@@ -75,7 +75,7 @@ static void what_is_under_way_ends_as_it_would(void **state)
 
     (void)state;
     send_one(&plan, pool, 0, S);
-    pool_disable(pool, 0);
+    assert_true(pool_disable(pool, 0, S));
     hear(&plan, served, 200, 2 * S);
     plan_end(&plan, 2 * S);
     assert_int_equal(view(pool, 0, 2 * S).successes, 1);
@@ -88,7 +88,7 @@ static void it_holds_across_a_reload(void **state)
     struct key_spec specs[3] = {{.identity = 1002}, {.identity = 1001}, {.identity = 1000}};
 
     (void)state;
-    pool_disable(pool, 1);
+    assert_true(pool_disable(pool, 1, S));
     assert_int_equal(pool_load(pool, specs, 3, 2 * S), STATUS_OK);
     pool_check(pool);
     assert_false(view(pool, 0, 2 * S).disabled);

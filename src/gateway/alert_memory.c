@@ -9,6 +9,8 @@ static uint64_t subject_of(const struct event *event)
     struct slice who = slice_str(*event->key ? event->key : event->account);
     struct slice name = slice_str(event->name);
 
+    if (event->drill)
+        return 0;
     switch ((int)event->kind) {
     case EVENT_ALL_DOWN:
     case EVENT_RECOVERED: return 1;

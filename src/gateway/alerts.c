@@ -83,7 +83,7 @@ static void put_text(struct text *t, const struct event *event)
     struct log_event line = log_event_of(event_name(event->kind));
     char text[EVENT_MESSAGE_MAX + 64];
 
-    (void)snprintf(text, sizeof text, "%s %s", log_tag_text(line.tag, event_severity(event->kind)),
+    (void)snprintf(text, sizeof text, "%s %s", log_tag_text(line.tag, event_severity(event)),
                    event->message);
     text_put(t, SLICE("{\"text\":"));
     json_put_string(t, slice_str(text));

@@ -222,6 +222,8 @@ struct exchange *exchange_start(struct worker *w, struct server_conn *request,
     sse_init(&x->sse, STREAM_NONE);
     set_deadline(x, admission->timeout_ms);
     x->handler.ops = &handler_ops;
+    x->rehearsal = admission->rehearsal;
+    x->drill = x->rehearsal && x->rehearsal->keys;
     meter_begin(x, head);
     request->user = &x->handler;
     return x;

@@ -35,7 +35,8 @@ struct admission {
     struct slice path_suffix; /* target behind "/v1", with query: "/chat/completions?x=1" */
     struct slice fields;      /* the fields that go upstream, ready lines */
     struct slice content_type;
-    int64_t timeout_ms; /* the caller's own; -1 = not said */
+    int64_t timeout_ms;          /* the caller's own; -1 = not said */
+    struct rehearsal *rehearsal; /* of a request of our own; it outlives the exchange. Else NULL */
 };
 
 /* Begins; what follows of the request comes by its handler, which request->user is set to. NULL when

@@ -86,6 +86,8 @@ struct exchange {
     bool head_method;
     bool resorted;        /* to the last resort: once */
     bool caller_deadline; /* the deadline is the caller's own, shorter than ours */
+    bool drill;           /* its first attempts are played: nothing is counted of it but what was
+                             really sent, and what is told of it alarms nobody */
     bool limits_told;     /* what this answer's head says of limits has been passed on */
     bool counts_tokens;   /* … and it limits tokens: what the answer used is worth looking for */
     size_t echo_held;     /* bytes of the key that may have begun in what has flowed */

@@ -85,7 +85,7 @@ static struct key_entry *entry_of(struct keyring *ring, key_id key)
 /* A request goes on with another key than the one that failed last. */
 static bool is_failover(const struct plan *plan, const struct plan_step *step)
 {
-    return step->action == PLAN_SEND && plan->attempt_count > 0 &&
+    return step->action == PLAN_SEND && plan_has_failed(plan) && !plan->drilled &&
            plan->attempts[plan->attempt_count - 1].key != step->key;
 }
 
@@ -178,7 +178,7 @@ static bool hear_locked(struct keyring *ring, struct plan *plan, const struct ve
                         int64_t now_ns)
 {
     tell_facts(ring, plan, facts, now_ns);
-    if (verdict->reaction != REACT_SUCCESS)
+    if (verdict->reaction != REACT_SUCCESS && !plan->drilled)
         tally_failure(&ring->tally, keyring_fingerprint(ring, entry_of(ring, plan->current)),
                       history_group_of(verdict->failure));
     return plan_hear(plan, verdict, evidence, now_ns);

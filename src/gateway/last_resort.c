@@ -48,9 +48,11 @@ static bool is_outage(enum failure failure)
 
 static void count(struct exchange *x, const char *what)
 {
-    metric_add(&x->worker->metrics.last_resorts);
-    log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "last_resort",
-             "every key is out: %s answers (SPAREKEY_LAST_RESORT)", what);
+    if (!x->drill)
+        metric_add(&x->worker->metrics.last_resorts);
+    log_line(x->worker->shared->log, x->drill ? LOG_SEVERITY_INFO : LOG_SEVERITY_WARN,
+             "last_resort", "%severy key is out: %s answers (SPAREKEY_LAST_RESORT)",
+             x->drill ? "drill: " : "", what);
 }
 
 /* No key stands behind what comes now. */

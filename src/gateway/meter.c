@@ -21,6 +21,8 @@ static int64_t clock_ns(void)
 
 void meter_begin(struct exchange *x, const struct http_head *head)
 {
+    if (x->drill)
+        return;
     metric_add(&metrics_of(x)->begun);
     if (x->worker->shared->tracer)
         trace_begin(x, head);
@@ -42,7 +44,9 @@ void meter_send(struct exchange *x, const struct key_entry *entry)
 {
     struct meter *m = &x->meter;
 
-    if (x->key && x->key != entry)
+    if (x->plan.drilled)
+        return;
+    if (x->key != entry && plan_has_failed(&x->plan))
         metric_add(&metrics_of(x)->failovers);
     add_own(m, clock_ns());
     m->mark_ns = 0;
@@ -77,7 +81,8 @@ void meter_waited(struct exchange *x)
 {
     int64_t now_ns = clock_ns();
 
-    histogram_add(&metrics_of(x)->wait, metrics_coarse_ns, now_ns - x->meter.mark_ns);
+    if (!x->drill)
+        histogram_add(&metrics_of(x)->wait, metrics_coarse_ns, now_ns - x->meter.mark_ns);
     x->meter.mark_ns = now_ns;
 }
 
@@ -87,22 +92,26 @@ void meter_answer(struct exchange *x, int status)
     int64_t now_ns = clock_ns();
 
     add_own(m, now_ns);
+    m->status = (uint16_t)status;
+    if (x->drill)
+        return;
     histogram_add(&metrics_of(x)->first_byte, metrics_coarse_ns, now_ns - m->began_ns);
     histogram_add(&metrics_of(x)->overhead, metrics_fine_ns, m->own_ns);
-    m->status = (uint16_t)status;
     if (m->failed && status < 400)
         metric_add(&metrics_of(x)->rescued);
 }
 
 void meter_give_up(struct exchange *x, const struct plan_step *step)
 {
-    metric_add(&metrics_of(x)->given_up[step->failure]);
+    if (!x->drill)
+        metric_add(&metrics_of(x)->given_up[step->failure]);
     meter_answer(x, step->status);
 }
 
 void meter_cut(struct exchange *x)
 {
-    metric_add(&metrics_of(x)->cut);
+    if (!x->drill)
+        metric_add(&metrics_of(x)->cut);
 }
 
 void meter_end(struct exchange *x)
@@ -111,5 +120,6 @@ void meter_end(struct exchange *x)
         meter_judged(x, FAILURE_ABANDONED, NULL);
     if (x->meter.trace)
         trace_end(x);
-    metric_add(&metrics_of(x)->requests[x->endpoint.family][metric_class_of(x->meter.status)]);
+    if (!x->drill)
+        metric_add(&metrics_of(x)->requests[x->endpoint.family][metric_class_of(x->meter.status)]);
 }

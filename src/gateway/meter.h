@@ -6,6 +6,8 @@
  *
  * "Ours" is the overhead: choosing, writing, holding an answer back. Time is read where the owner
  * of the time changes, three or four times a request; everything else is a relaxed store.
+ * Of a drill's request (x->drill) only the attempts are counted that were really sent.
+ *
  * Calls come from the exchange's files, each at the one place where the thing happens.
  */
 #ifndef SPAREKEY_GATEWAY_METER_H

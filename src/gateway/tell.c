@@ -24,8 +24,9 @@ static void say(struct event *event, const char *format, ...)
 {
     va_list args;
 
+    int len = snprintf(event->message, sizeof event->message, "%s", event->drill ? "drill: " : "");
     va_start(args, format);
-    (void)vsnprintf(event->message, sizeof event->message, format, args);
+    (void)vsnprintf(event->message + len, sizeof event->message - (size_t)len, format, args);
     va_end(args);
 }
 
@@ -49,6 +50,7 @@ static void log_event(struct log *log, enum log_severity severity, const char *n
         {"model", e->model, 0},
         {"trail", e->trail, 0},
         {"attempts", NULL, or_none(e->attempts)},
+        {"drill", NULL, e->drill ? LOG_TRUE : -1},
         {"count", NULL, or_none(e->count)},
     };
 
@@ -59,7 +61,7 @@ void tell(struct shared *shared, struct event *event)
 {
     (void)events_tell(shared->events, event, (int64_t)uv_hrtime(), net_wall_ms());
     if (*event->message)
-        log_event(shared->log, event_severity(event->kind), event_name(event->kind), event);
+        log_event(shared->log, event_severity(event), event_name(event->kind), event);
 }
 
 /* ---- keys --------------------------------------------------------------------------------- */
@@ -259,6 +261,7 @@ static void describe_request(const struct exchange *x, enum event_kind kind, str
     write_trail(&x->plan, event);
     event->status = x->status;
     event->attempts = x->plan.attempt_count;
+    event->drill = x->drill;
     copy_request_id(x, event);
     if (x->ws)
         (void)slice_copy(peek_model(&x->ws->peek), event->model, sizeof event->model);

@@ -319,12 +319,11 @@ static bool begin_exchange(struct test *t, size_t body_len)
         struct admission admission = {.path_suffix = head.target,
                                       .fields = buffer_slice(&lines),
                                       .content_type = facts.content_type,
-                                      .timeout_ms = TEST_TIMEOUT_MS};
+                                      .timeout_ms = TEST_TIMEOUT_MS,
+                                      .rehearsal = &t->rehearsal};
         x = exchange_start(w, &t->request, &head, &admission);
     }
     buffer_clear(&lines);
-    if (x)
-        x->rehearsal = &t->rehearsal;
     return x != NULL;
 }
 

@@ -39,9 +39,9 @@ const char *event_name(enum event_kind kind)
     return (unsigned)kind < EVENT_KINDS ? kinds[kind].name : "unknown";
 }
 
-enum log_severity event_severity(enum event_kind kind)
+enum log_severity event_severity(const struct event *event)
 {
-    return kinds[kind].severity;
+    return event->drill ? LOG_SEVERITY_INFO : kinds[event->kind].severity;
 }
 
 enum status events_new(struct events **ret_events)
@@ -214,7 +214,7 @@ enum status event_json(const struct event *event, struct buffer *out)
     text_put(&t, SLICE("{\"id\":"));
     text_put_number(&t, event->number);
     put_string(&t, "event", event_name(event->kind));
-    put_string(&t, "severity", log_severity_name(kinds[event->kind].severity));
+    put_string(&t, "severity", log_severity_name(event_severity(event)));
     put_string(&t, "component", log_component_name(kinds[event->kind].component));
     put_time(&t, "time", event->wall_ms);
     put_string(&t, "keyId", event->key);
@@ -231,6 +231,8 @@ enum status event_json(const struct event *event, struct buffer *out)
     put_string(&t, "model", event->model);
     put_trail(&t, event->trail);
     put_number(&t, "attempts", event->attempts);
+    if (event->drill)
+        text_put(&t, SLICE(",\"drill\":true"));
     put_number(&t, "count", event->count);
     put_string(&t, "message", event->message);
     text_put(&t, SLICE("}"));

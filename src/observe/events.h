@@ -59,7 +59,6 @@ enum event_kind {
 };
 
 const char *event_name(enum event_kind kind); /* static storage, never NULL */
-enum log_severity event_severity(enum event_kind kind);
 
 #define EVENT_KEY_MAX     16
 #define EVENT_NAME_MAX    96
@@ -87,9 +86,13 @@ struct event {
     char model[EVENT_MODEL_MAX];
     char trail[EVENT_TRAIL_MAX];
     uint32_t attempts;
+    bool drill;                      /* played (gateway/rehearsal.h): an info, no alarm */
     uint32_t count;                  /* how many this event stands for; 0 = itself */
     char message[EVENT_MESSAGE_MAX]; /* the same for people */
 };
+
+/* That of its kind; a drill's is an info. */
+enum log_severity event_severity(const struct event *event);
 
 struct events;
 

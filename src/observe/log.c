@@ -118,7 +118,7 @@ static void add_time(struct line *line, bool terminal)
     (void)add(line, text, len);
 }
 
-/* `,"name":"text"` or `,"name":7`; all of it or nothing. */
+/* `,"name":"text"`, `,"name":7` or `,"name":true`; all of it or nothing. */
 static void add_field(struct line *line, const struct log_field *field)
 {
     size_t before = line->len;
@@ -128,7 +128,9 @@ static void add_field(struct line *line, const struct log_field *field)
     if (field->text ? !*field->text : field->number < 0)
         return;
     bool fits = add(line, ",\"", 2) && add(line, field->name, strlen(field->name));
-    if (!field->text) {
+    if (!field->text && field->number == LOG_TRUE) {
+        fits = fits && add(line, "\":true", 6);
+    } else if (!field->text) {
         int len = snprintf(number, sizeof number, "\":%lld", (long long)field->number);
         fits = fits && add(line, number, (size_t)len);
     } else {

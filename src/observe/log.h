@@ -32,8 +32,10 @@ struct log;
 struct log_field {
     const char *name;
     const char *text; /* NULL: it is the number */
-    int64_t number;
+    int64_t number;   /* LOG_TRUE: true */
 };
+
+#define LOG_TRUE INT64_MAX
 
 /* `fd` stays the caller's, and open; a terminal is opened a second time. STATUS_NO_MEMORY. */
 NODISCARD

@@ -201,6 +201,12 @@ struct plan {
     struct plan_attempt inline_attempts[PLAN_INLINE_ATTEMPTS];
 };
 
+/* Whether the latest attempt was really sent, and failed: to go on with another key is a failover. */
+static inline bool plan_has_failed(const struct plan *plan)
+{
+    return plan->attempt_count && !plan->attempts[plan->attempt_count - 1].drilled;
+}
+
 /* Begins. Allocates nothing. */
 void plan_start(struct plan *plan, struct pool *pool, const struct plan_request *request,
                 int64_t now_ns);

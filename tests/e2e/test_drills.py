@@ -1,10 +1,14 @@
 """A test of fallback through the whole system, and drills: faults that are played, not met."""
 
 import datetime
+import re
 
 import pytest
 
+from support.events import Listener
 from support.raw import Raw
+from support.scrape import Page
+from support.webhook import Receiver
 
 TEST = "/api/openai/test-fallback"
 
@@ -137,9 +141,61 @@ def test_as_many_keys_fail_as_were_named(stage):
 
 
 def test_a_drill_tells_no_alarm(stage):
+    with Receiver() as receiver:
+        mock, gateway = stage.up(SPAREKEY_ALERT_WEBHOOK=receiver.url)
+        with Listener(gateway) as listener:
+            gateway.get(f"{TEST}?type=chat&inject=401")
+            gateway.get(f"{TEST}?type=chat&inject=401&n=2")
+            told = [listener.wait("failover"), listener.wait("gave_up")]
+        assert all(e["drill"] is True and e["severity"] == "info" for e in told)
+        assert all(e["message"].startswith("drill: ") for e in told)
+        assert "attempt_failed" not in gateway.errors()
+        assert '"level":"error"' not in gateway.errors()
+        gateway.wait_for_log('"event":"gave_up".*"drill":true')
+        mock.change("a", state="revoked")
+        assert gateway.chat().status_code == 200
+        receiver.wait("key_disabled")
+        assert [alert["kind"] for alert in receiver.alerts] == ["key_disabled"] # in their order
+
+
+# What a look at the page itself moves.
+OF_THE_PROCESS = re.compile(r"process_|sparekey_(client_connections|build_info)")
+
+
+def counts(gateway):
+    return {key: value for key, value in Page(gateway.get("/metrics")).values.items()
+            if not OF_THE_PROCESS.match(key[0])}
+
+
+def test_a_drill_counts_nowhere(stage):
+    _, gateway = stage.up(("a", "b", "c"))
+    gateway.chat()
+    before = counts(gateway)
+    for fault in FAULTS:
+        gateway.get(f"{TEST}?type=chat&inject={fault}&n=3")
+    assert counts(gateway) == before
+    gateway.chat()
+    history = wait_for_history(gateway, requests=2)
+    assert sum(history["failures"]) == sum(history["failovers"]) == 0
+
+
+def wait_for_history(gateway, requests):
+    for _ in range(500): # an attempt counts when it has ended, perhaps a moment after its answer
+        history = gateway.get("/api/openai/history").json()
+        if sum(history["requests"]) == requests:
+            break
+    assert sum(history["requests"]) == requests
+    return history
+
+
+def test_the_attempt_that_serves_a_drill_counts(stage):
     _, gateway = stage.up()
-    gateway.get(f"{TEST}?type=chat&inject=401")
-    assert "attempt_failed" not in gateway.errors()
+    gateway.get(f"{TEST}?type=chat&inject=429")
+    page = Page(gateway.get("/metrics"))
+    assert {key: value for key, value in page.all("sparekey_attempts_total").items() if value} \
+        == {frozenset({("verdict", "ok")}): 1}
+    assert page["sparekey_failovers_total"] == page["sparekey_rescued_requests_total"] == 0
+    assert [key["totalRequests"] for key in states(gateway)] == [0, 1]
 
 
 @pytest.mark.parametrize("query", ["type=images", "inject=fire", "n=2", "inject=429&n=0",

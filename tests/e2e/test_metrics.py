@@ -113,6 +113,7 @@ def test_openmetrics_by_accept(stage):
 
 def test_keys_are_named_and_never_shown(stage):
     mock, gateway = failed_over(stage)
+    mock.clear_faults()
     mock.change("a", state="revoked")
     assert gateway.chat(model="other").status_code == 200
     page = scrape(gateway)

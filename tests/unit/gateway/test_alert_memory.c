@@ -92,6 +92,15 @@ static void other_events_are_no_alerts(void **state)
     }
 }
 
+static void a_drill_alarms_nobody(void **state)
+{
+    struct event event = {.kind = EVENT_GAVE_UP, .reason = "rate_limited", .drill = true};
+
+    assert_false(alert_memory_take(*state, &event, 1, &left_out));
+    event.drill = false;
+    assert_true(alert_memory_take(*state, &event, 1, &left_out));
+}
+
 static void a_storm_is_held_and_counted(void **state)
 {
     struct alert_memory *memory = *state;
@@ -133,6 +142,7 @@ int main(void)
         WITH_MEMORY(what_was_never_wrong_does_not_recover),
         WITH_MEMORY(failing_requests_are_told_by_class_unless_all_is_down),
         WITH_MEMORY(other_events_are_no_alerts),
+        WITH_MEMORY(a_drill_alarms_nobody),
         WITH_MEMORY(a_storm_is_held_and_counted),
         WITH_MEMORY(old_ones_are_forgotten),
     };

@@ -27,7 +27,8 @@ struct alerts {
     int status;     /* of the answer being read */
     unsigned tries; /* of the first in the queue */
     uint64_t place; /* of the next event */
-    struct wheel_timer timer;
+    struct wheel_timer timer; /* until the next try */
+    struct wheel_timer limit; /* of the call, from its first byte to the answer's last */
     struct buffer tail;
     struct buffer queue[ALERTS_QUEUED];
     unsigned first, count;
@@ -131,6 +132,7 @@ static void enqueue(struct alerts *alerts, const struct event *event, uint32_t l
 static void end_call(struct alerts *alerts)
 {
     alerts->calling = false;
+    net_timer_stop(&alerts->worker->loop, &alerts->limit);
     settings_unref(alerts->settings);
     alerts->settings = NULL;
 }
@@ -166,10 +168,11 @@ static void on_body(struct upstream_call *call, const char *data, size_t len)
     (void)len;
 }
 
-static void on_complete(struct upstream_call *call)
+/* The call is over. Its status says all, whether or not the rest of the answer came; `why` is what
+ * stood in the way of one. */
+static void settle(struct alerts *alerts, const char *why)
 {
-    struct alerts *alerts = of_call(call);
-    char why[32];
+    char said[32];
 
     end_call(alerts);
     if (alerts->status / 100 == 2) {
@@ -178,16 +181,27 @@ static void on_complete(struct upstream_call *call)
         send_first(alerts);
         return;
     }
-    (void)snprintf(why, sizeof why, "status %d", alerts->status);
-    try_later(alerts, why);
+    (void)snprintf(said, sizeof said, "status %d", alerts->status);
+    try_later(alerts, alerts->status ? said : why);
+}
+
+static void on_complete(struct upstream_call *call)
+{
+    settle(of_call(call), "");
 }
 
 static void on_failed(struct upstream_call *call, enum status status)
 {
-    struct alerts *alerts = of_call(call);
+    settle(of_call(call), status_text(status));
+}
 
-    end_call(alerts);
-    try_later(alerts, status_text(status));
+/* A receiver may answer byte by byte for ever, and others wait behind it. */
+static void limit_reached(struct wheel_timer *timer)
+{
+    struct alerts *alerts = container_of(timer, struct alerts, limit);
+
+    upstream_cancel(&alerts->call);
+    settle(alerts, status_text(STATUS_TIMEOUT));
 }
 
 static const struct upstream_ops alert_ops = {
@@ -244,10 +258,12 @@ static void send_first(struct alerts *alerts)
     alerts->settings = settings_ref(alerts->worker->settings);
     alerts->calling = true;
     enum status status = call_receiver(alerts);
-    if (status != STATUS_OK) {
-        end_call(alerts);
-        try_later(alerts, status_text(status));
+    if (status == STATUS_OK) {
+        net_timer_start(&alerts->worker->loop, &alerts->limit, ALERT_TIMEOUT_MS);
+        return;
     }
+    end_call(alerts);
+    try_later(alerts, status_text(status));
 }
 
 static void backoff_over(struct wheel_timer *timer)
@@ -354,6 +370,7 @@ enum status alerts_start(struct worker *worker, struct alerts **ret_alerts)
     alerts->worker = worker;
     list_init(&alerts->former);
     wheel_timer_init(&alerts->timer, backoff_over);
+    wheel_timer_init(&alerts->limit, limit_reached);
     *ret_alerts = alerts;
     alerts_configure(alerts);
     return STATUS_OK;

@@ -30,7 +30,7 @@ extern "C" {
 #define ALERT_BURST       40     /* alerts within ALERT_REPEAT_MS, whatever happens */
 #define ALERT_TRIES       8      /* 0.5 + 1 + 2 + … s: for about a minute */
 #define ALERT_BACKOFF_MS  500    /* before the second try; doubled each time */
-#define ALERT_TIMEOUT_MS  10000  /* for the receiver to answer */
+#define ALERT_TIMEOUT_MS  10000  /* for all of a call: connection, alert and answer */
 #define ALERT_BODY_MAX    8192   /* bytes of an alert */
 
 struct alerts;

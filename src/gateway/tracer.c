@@ -17,6 +17,7 @@ _Static_assert((TRACER_QUEUE & (TRACER_QUEUE - 1)) == 0, "numbers are places mod
 _Static_assert(TRACER_BATCH *TRACER_SPAN_BYTES < TRACER_BATCH_BYTES, "a batch fits its body");
 
 enum { TRACER_HEAD_MAX = 16384, TRACER_CONNECT_MS = 5000, TRACER_ANSWER_MS = 10000 };
+enum { TRACER_CALL_MS = TRACER_CONNECT_MS + TRACER_ANSWER_MS }; /* all of one */
 
 struct tracer {
     struct log *log;
@@ -39,6 +40,7 @@ struct tracer {
     struct proxy *proxy;
     struct upstream upstream;
     struct upstream_call call;
+    struct wheel_timer limit; /* of the call, to the answer's last byte */
     struct buffer body, length;
     size_t batch; /* spans in `body` */
     unsigned tries;
@@ -327,6 +329,7 @@ static void on_body(struct upstream_call *call, const char *data, size_t len)
 static void fail(struct tracer *r, bool for_good, const char *why)
 {
     r->sending = false;
+    net_timer_stop(&r->loop, &r->limit);
     complain(r, why);
     if (for_good || ++r->tries == TRACER_TRIES || is_stopping(r))
         forget_batch(r, &r->counts.lost);
@@ -341,6 +344,7 @@ static void on_complete(struct upstream_call *call)
 
     if (r->status / 100 == 2) {
         r->sending = r->complained = false;
+        net_timer_stop(&r->loop, &r->limit);
         forget_batch(r, &r->counts.exported);
         look(r);
         return;
@@ -354,6 +358,18 @@ static void on_failed(struct upstream_call *call, enum status status)
     struct tracer *r = of_call(call);
 
     fail(r, false, *r->upstream.failure ? r->upstream.failure : status_text(status));
+}
+
+/* It may answer byte by byte for ever: then it has said what it had to say in the head, or nothing. */
+static void limit_reached(struct wheel_timer *timer)
+{
+    struct tracer *r = container_of(timer, struct tracer, limit);
+
+    upstream_cancel(&r->call);
+    if (r->status)
+        on_complete(&r->call);
+    else
+        fail(r, false, status_text(STATUS_TIMEOUT));
 }
 
 static const struct upstream_ops callbacks = {
@@ -377,7 +393,9 @@ static void send_batch(struct tracer *r)
     if (status != STATUS_OK || upstream_send(&r->upstream, &r->call, &callbacks) != STATUS_OK) {
         r->sending = false;
         forget_batch(r, &r->counts.lost);
+        return;
     }
+    net_timer_start(&r->loop, &r->limit, TRACER_CALL_MS);
 }
 
 static void end(struct tracer *r)
@@ -387,6 +405,7 @@ static void end(struct tracer *r)
     r->ending = true;
     upstream_cancel(&r->call);
     net_timer_stop(&r->loop, &r->timer);
+    net_timer_stop(&r->loop, &r->limit);
     upstream_stop(&r->upstream);
     uv_close((uv_handle_t *)&r->async, NULL);
 }
@@ -508,6 +527,7 @@ static enum status open_loop(struct tracer *r, const struct service_url *url)
         return STATUS_IO;
     }
     wheel_timer_init(&r->timer, timer_fired);
+    wheel_timer_init(&r->limit, limit_reached);
     status = upstream_init(&r->upstream, &r->loop, url->host, url->port, r->tls, &timeouts);
     if (status != STATUS_OK) {
         uv_close((uv_handle_t *)&r->async, NULL);

@@ -104,6 +104,18 @@ def test_a_receiver_that_never_answers_holds_nothing_up(stage):
         assert len([line for line in gateway.errors().splitlines() if "alert_dropped" in line]) == 2
 
 
+def test_a_receiver_that_never_ends_its_answer_is_left_behind(stage):
+    with Receiver(endless=True) as receiver:
+        mock, gateway = stage.up(("a", "b", "c"), SPAREKEY_ALERT_WEBHOOK=receiver.url)
+        for name in "ab":
+            mock.change(name, state="revoked")
+        text_of(gateway.chat())
+        receiver.wait("key_disabled", 2)
+        names = [alert["name"] for alert in receiver.matching("key_disabled")]
+        assert names == ["OPENAI_API_KEY", "OPENAI_API_KEY_FALLBACK_1"] # each once: 200 was enough
+        assert "alert_failed" not in gateway.errors()
+
+
 def test_a_receiver_over_tls_is_verified(stage):
     """The mock stands in for it: its refusal is an answer, and no connection is none."""
     receiver = stage.mock(("x",), name="receiver", arguments=("--tls", "--ca-out", "ca.pem"))

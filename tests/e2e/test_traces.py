@@ -158,6 +158,19 @@ def test_a_collector_that_does_not_answer_costs_spans_and_no_request(stage, coll
     collector.spans(4096)
 
 
+def test_a_collector_that_never_ends_its_answer_is_left_behind(stage):
+    collector = Collector(endless=True)
+    try:
+        _, gateway = traced(stage, collector)
+        gateway.chat()
+        collector.spans(2)
+        gateway.chat()
+        collector.spans(4)
+        assert len(collector.taken) == 4 # none of them twice
+    finally:
+        collector.close()
+
+
 def test_the_end_waits_for_no_collector(stage, collector):
     collector.gate.clear()
     _, gateway = traced(stage, collector)

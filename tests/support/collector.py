@@ -5,13 +5,15 @@ import json
 import threading
 
 from .process import PATIENCE_SECONDS
+from .webhook import drip
 
 
 class Collector:
-    """`statuses`: of the first answers; afterwards 200. `gate`: answers wait until it is set."""
+    """`statuses`: of the first answers; afterwards 200. `gate`: answers wait until it is set.
+    `endless`: an answer's body goes on, byte by byte."""
 
-    def __init__(self, statuses=()):
-        self.statuses = list(statuses)
+    def __init__(self, statuses=(), endless=False):
+        self.statuses, self.released = list(statuses), threading.Event()
         self.requests, self.taken = [], []
         self.changed = threading.Condition()
         self.gate = threading.Event()
@@ -25,9 +27,13 @@ class Collector:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status = collector.take(self.path, self.headers, body)
                 self.send_response(status)
-                self.send_header("content-length", "2")
+                self.send_header(*(("transfer-encoding", "chunked") if endless else
+                                   ("content-length", "2")))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                if endless:
+                    drip(self, collector.released)
+                else:
+                    self.wfile.write(b"{}")
 
             def log_message(self, *_):
                 pass
@@ -62,6 +68,7 @@ class Collector:
 
     def close(self):
         self.gate.set()
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()

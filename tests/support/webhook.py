@@ -14,12 +14,22 @@ class _Server(http.server.ThreadingHTTPServer):
     block_on_close = False
 
 
+def drip(handler, released):
+    """Chunk after chunk, none of them the last, until the peer has had enough."""
+    handler.close_connection = True
+    try:
+        while not released.wait(0.1):
+            handler.wfile.write(b"1\r\nx\r\n")
+    except OSError:
+        pass
+
+
 class Receiver:
     """`statuses`: of the first answers, then 200. `silent`: it takes requests and never answers.
-    `port`: where an earlier one was."""
+    `endless`: an answer's body goes on, byte by byte. `port`: where an earlier one was."""
 
-    def __init__(self, *statuses, silent=False, port=0):
-        self.statuses, self.silent = list(statuses), silent
+    def __init__(self, *statuses, silent=False, endless=False, port=0):
+        self.statuses, self.silent, self.endless = list(statuses), silent, endless
         self.alerts, self.tries = [], 0
         self.changed = threading.Condition()
         self.released = threading.Event()
@@ -57,8 +67,11 @@ class Receiver:
             handler.close_connection = True
             return
         handler.send_response(status)
-        handler.send_header("content-length", "0")
+        handler.send_header(*(("transfer-encoding", "chunked") if self.endless else
+                              ("content-length", "0")))
         handler.end_headers()
+        if self.endless:
+            drip(handler, self.released)
 
     def matching(self, kind):
         return [alert for alert in self.alerts if alert["kind"] == kind]

@@ -11,10 +11,12 @@
 #define MARK_FILE   "x-sparekey-last-resort: file\r\n"
 #define MARK_SERVER "x-sparekey-last-resort: server\r\n"
 
-/* Nobody could have served the request, now; the caller did nothing wrong, and has time left. */
-static bool is_outage(enum failure failure)
+/* Nobody could have served the request, now; the caller did nothing wrong, and has time left. (A service
+ * that hangs ends an attempt in time; that the request's own time is up is told by the same name.) */
+static bool is_outage(const struct exchange *x, enum failure failure)
 {
     switch (failure) {
+    case FAILURE_TIMEOUT: return exchange_now(x) < x->plan.deadline_ns;
     case FAILURE_RATE:
     case FAILURE_SLOW_DOWN:
     case FAILURE_QUOTA:
@@ -39,7 +41,6 @@ static bool is_outage(enum failure failure)
     case FAILURE_TIER:
     case FAILURE_TOO_LARGE:
     case FAILURE_CONFLICT:
-    case FAILURE_TIMEOUT:
     case FAILURE_ABANDONED:
     case FAILURE_COUNT: break;
     }
@@ -64,11 +65,18 @@ static void forget_key(struct exchange *x)
 
 /* ---- the file ---------------------------------------------------------------------------- */
 
+/* Of a canned answer, its choices together: such a one is made on the loop's thread, within some
+ * milliseconds. */
+#define CANNED_BYTES_MAX   4194304
+#define CANNED_CHOICES_MAX 128 /* as many as OpenAI gives; who asks for more gets the error */
+
 /* What a canned answer is made of. */
 struct canned {
     const char *text;
     char model[PEEK_VALUE_MAX + 1];
     json_int_t created_s;
+    int choices;        /* chat: "n" */
+    bool include_usage; /* chat, streamed: "stream_options" ask for it */
 };
 
 static json_t *no_usage(const char *in, const char *out)
@@ -76,18 +84,23 @@ static json_t *no_usage(const char *in, const char *out)
     return json_pack("{s:i, s:i, s:i}", in, 0, out, 0, "total_tokens", 0);
 }
 
-static json_t *chat_object(const struct canned *c, const char *object, json_t *choice)
+/* Takes `choices`, an array, over. */
+static json_t *chat_object(const struct canned *c, const char *object, json_t *choices)
 {
-    return json_pack("{s:s, s:s, s:I, s:s, s:[o]}", "id", "chatcmpl-lastresort", "object", object,
-                     "created", c->created_s, "model", c->model, "choices", choice);
+    return json_pack("{s:s, s:s, s:I, s:s, s:o}", "id", "chatcmpl-lastresort", "object", object,
+                     "created", c->created_s, "model", c->model, "choices", choices);
 }
 
 static json_t *chat_whole(const struct canned *c)
 {
-    json_t *choice =
-        json_pack("{s:i, s:{s:s, s:s, s:n}, s:n, s:s}", "index", 0, "message", "role", "assistant",
-                  "content", c->text, "refusal", "logprobs", "finish_reason", "stop");
-    json_t *root = chat_object(c, "chat.completion", choice);
+    json_t *choices = json_array();
+
+    for (int i = 0; i < c->choices; i++)
+        (void)json_array_append_new(choices,
+                                    json_pack("{s:i, s:{s:s, s:s, s:n}, s:n, s:s}", "index", i,
+                                              "message", "role", "assistant", "content", c->text,
+                                              "refusal", "logprobs", "finish_reason", "stop"));
+    json_t *root = chat_object(c, "chat.completion", choices);
 
     (void)json_object_set_new(root, "usage", no_usage("prompt_tokens", "completion_tokens"));
     return root;
@@ -112,16 +125,31 @@ static void put_event(struct text *t, const char *name, json_t *data)
     json_decref(data);
 }
 
+/* Takes both over; with usage asked for, every chunk has the member, and only the last one says it. */
+static void put_chunk(struct text *t, const struct canned *c, json_t *choices, json_t *usage)
+{
+    json_t *chunk = chat_object(c, "chat.completion.chunk", choices);
+
+    if (c->include_usage)
+        (void)json_object_set_new(chunk, "usage", usage);
+    else
+        json_decref(usage);
+    put_event(t, NULL, chunk);
+}
+
 static void chat_stream(const struct canned *c, struct text *t)
 {
-    put_event(t, NULL,
-              chat_object(c, "chat.completion.chunk",
-                          json_pack("{s:i, s:{s:s, s:s}, s:n}", "index", 0, "delta", "role",
-                                    "assistant", "content", c->text, "finish_reason")));
-    put_event(
-        t, NULL,
-        chat_object(c, "chat.completion.chunk",
-                    json_pack("{s:i, s:{}, s:s}", "index", 0, "delta", "finish_reason", "stop")));
+    for (int i = 0; i < c->choices; i++)
+        put_chunk(t, c,
+                  json_pack("[{s:i, s:{s:s, s:s}, s:n}]", "index", i, "delta", "role", "assistant",
+                            "content", c->text, "finish_reason"),
+                  json_null());
+    for (int i = 0; i < c->choices; i++)
+        put_chunk(t, c,
+                  json_pack("[{s:i, s:{}, s:s}]", "index", i, "delta", "finish_reason", "stop"),
+                  json_null());
+    if (c->include_usage)
+        put_chunk(t, c, json_array(), no_usage("prompt_tokens", "completion_tokens"));
     text_put(t, SLICE("data: [DONE]\n\n"));
 }
 
@@ -226,8 +254,14 @@ static enum status write_canned(const struct exchange *x, const struct shape *sh
                                 struct buffer *out)
 {
     struct text t = text_into(out, SIZE_MAX);
-    struct canned c = {.text = x->settings->last_resort_text, .created_s = net_wall_ms() / 1000};
+    const struct peek *peek = &x->ws->peek;
+    struct canned c = {.text = x->settings->last_resort_text,
+                       .created_s = net_wall_ms() / 1000,
+                       .choices = peek->n ? (int)peek->n : 1,
+                       .include_usage = peek->include_usage};
 
+    if (strlen(c.text) * (uint64_t)peek->n > CANNED_BYTES_MAX || peek->n > CANNED_CHOICES_MAX)
+        return STATUS_LIMIT;
     (void)slice_copy(peek_model(&x->ws->peek), c.model, sizeof c.model);
     if (x->ws->peek.stream) {
         shape->stream(&c, &t);
@@ -285,7 +319,8 @@ static void on_head(struct upstream_call *call, const struct http_head *head)
     struct buffer *fields = &x->ws->held_fields;
 
     fields->len = 0;
-    if (head->status >= 400 || headers_downstream(head, fields) != STATUS_OK ||
+    /* A redirection is no answer either: it would send the client somewhere else. */
+    if (head->status / 100 != 2 || headers_downstream(head, fields) != STATUS_OK ||
         buffer_append(fields, SLICE(MARK_SERVER), EXCHANGE_FIELDS_MAX) != STATUS_OK) {
         log_line(x->worker->shared->log, LOG_SEVERITY_WARN, "last_resort_failed",
                  "the server of SPAREKEY_LAST_RESORT answered with %d", head->status);
@@ -386,7 +421,7 @@ static bool ask_server(struct exchange *x)
 
 bool last_resort_takes(struct exchange *x, const struct plan_step *step)
 {
-    if (!x->settings->last_resort || x->resorted || !x->ws || !is_outage(step->failure))
+    if (!x->settings->last_resort || x->resorted || !x->ws || !is_outage(x, step->failure))
         return false;
     x->resorted = true;
     return x->settings->last_resort_text ? serve_file(x) : ask_server(x);

@@ -10,7 +10,7 @@
  * - Only where keys or the service are to blame; a caller's own fault is never covered up.
  * - No key and nothing of it goes there. Such answers carry x-sparekey-last-resort: file or server.
  * - The canned answer knows chat completions and responses, whole and streamed; other endpoints get
- *   the error. The server is asked for whatever was asked for, with the model that was named.
+ *   the error, and so does who wants more choices ("n") than are made here. The server is asked for whatever was asked for, with the model that was named.
  * - The server's answer flows as it comes: once its head is good nothing else is tried.
  */
 #ifndef SPAREKEY_GATEWAY_LAST_RESORT_H

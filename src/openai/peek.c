@@ -17,6 +17,7 @@ enum kind {
     KIND_N,
     KIND_REFERENCE, /* anything but null names an object */
     KIND_PROMPT,    /* an object with an id does; a plain text does not */
+    KIND_STREAM_OPTIONS,
 };
 
 struct member {
@@ -34,6 +35,7 @@ static const struct member members[] = {
     {SLICE("stream"), KIND_STREAM},
     {SLICE("store"), KIND_STORE},
     {SLICE("background"), KIND_BACKGROUND},
+    {SLICE("stream_options"), KIND_STREAM_OPTIONS},
     {SLICE("stream_format"), KIND_STREAM_FORMAT},
     {SLICE("max_tokens"), KIND_MAX_TOKENS},
     {SLICE("max_completion_tokens"), KIND_MAX_TOKENS},
@@ -112,17 +114,32 @@ static void read_value(struct peek *peek, const struct json_token *value)
     case KIND_MAX_TOKENS: peek->max_output_tokens = read_count(value); break;
     case KIND_N: peek->n = read_count(value); break;
     case KIND_REFERENCE: set_named(peek, !is_scalar(value, SLICE("null"))); break;
-    case KIND_PROMPT: set_named(peek, false); break; /* until an id is found inside */
+    case KIND_PROMPT: set_named(peek, false); break;              /* until an id is found inside */
+    case KIND_STREAM_OPTIONS: peek->include_usage = false; break; /* likewise */
     }
 }
 
-/* Inside "prompt": {…}. */
-static void read_prompt(struct peek *peek, const struct json_token *token)
+/* What is looked for inside of the member, or nothing. */
+static struct slice inner_key(enum kind kind)
+{
+    switch ((int)kind) {
+    case KIND_PROMPT: return SLICE("id");
+    case KIND_STREAM_OPTIONS: return SLICE("include_usage");
+    default: return slice_of(NULL, 0);
+    }
+}
+
+/* Inside "prompt": {…} or "stream_options": {…}. */
+static void read_inner(struct peek *peek, enum kind kind, const struct json_token *token)
 {
     if (token->event == SCAN_KEY)
-        peek->prompt_id = !token->cut && slice_eq(token->text, SLICE("id"));
-    else if (token->event != SCAN_CLOSE && peek->prompt_id)
+        peek->inner = !token->cut && slice_eq(token->text, inner_key(kind));
+    else if (token->event == SCAN_CLOSE || !peek->inner)
+        return;
+    else if (kind == KIND_PROMPT)
         set_named(peek, !is_scalar(token, SLICE("null")));
+    else
+        peek->include_usage = is_scalar(token, SLICE("true"));
 }
 
 static void on_token(void *ctx, const struct json_token *token)
@@ -132,12 +149,12 @@ static void on_token(void *ctx, const struct json_token *token)
     if (token->depth == 1) {
         if (token->event == SCAN_KEY) {
             peek->member = find_member(token);
-            peek->prompt_id = false;
+            peek->inner = false;
         } else if (token->event != SCAN_CLOSE) {
             read_value(peek, token);
         }
-    } else if (token->depth == 2 && members[peek->member].kind == KIND_PROMPT) {
-        read_prompt(peek, token);
+    } else if (token->depth == 2 && inner_key(members[peek->member].kind).len) {
+        read_inner(peek, members[peek->member].kind, token);
     }
 }
 

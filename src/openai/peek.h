@@ -27,10 +27,11 @@ struct peek {
      * wins, as in OpenAI's own parser. */
     char model[PEEK_VALUE_MAX + 1];
     size_t model_len;
-    bool stream;      /* "stream": true */
-    bool store_false; /* "store": false, said in so many words */
-    bool store_true;  /* "store": true, likewise */
-    bool background;  /* "background": true */
+    bool stream;        /* "stream": true */
+    bool store_false;   /* "store": false, said in so many words */
+    bool store_true;    /* "store": true, likewise */
+    bool background;    /* "background": true */
+    bool include_usage; /* "stream_options": {"include_usage": true} */
     bool
         references; /* names an object by id: previous_response_id, conversation, prompt … (not null) */
     bool stream_sse; /* "stream_format": "sse" (speech) */
@@ -46,7 +47,7 @@ struct peek {
     char text[PEEK_VALUE_MAX];
     uint32_t named; /* which of the members that name an object have done so */
     uint8_t member; /* the top-level member whose value is being read */
-    bool prompt_id; /* inside "prompt": {…}, behind the key "id" */
+    bool inner; /* inside "prompt": {…} or "stream_options": {…}, behind the key looked for */
 };
 
 void peek_init(struct peek *peek);

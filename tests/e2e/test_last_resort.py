@@ -58,6 +58,59 @@ def test_other_endpoints_get_the_error(stage, canned):
     assert "x-sparekey-last-resort" not in answer.headers
 
 
+def test_usage_is_streamed_where_it_is_asked_for(stage, canned):
+    _, gateway = stage.up(OUT, SPAREKEY_LAST_RESORT=canned)
+    client = sdk(gateway)
+    *chunks, last = client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "hello"}], stream=True,
+        stream_options={"include_usage": True})
+    assert last.choices == [] and last.usage.total_tokens == 0
+    assert chunks and all(c.usage is None and c.choices for c in chunks)
+
+
+def test_as_many_choices_as_were_asked_for(stage, canned):
+    _, gateway = stage.up(OUT, SPAREKEY_LAST_RESORT=canned)
+    client, text = sdk(gateway), json.loads(canned.read_text())["text"]
+    messages = [{"role": "user", "content": "hello"}]
+    whole = client.chat.completions.create(model=MODEL, messages=messages, n=3)
+    assert [(c.index, c.message.content) for c in whole.choices] == [(i, text) for i in range(3)]
+    said = {}
+    for chunk in client.chat.completions.create(model=MODEL, messages=messages, n=2, stream=True):
+        for choice in chunk.choices:
+            said[choice.index] = said.get(choice.index, "") + (choice.delta.content or "")
+    assert said == {0: text, 1: text}
+    assert gateway.chat(n=129).status_code == 503 # nobody serves so many
+
+
+def test_a_service_that_hangs_is_an_outage(stage, canned):
+    mock, gateway = stage.up(("a",), SPAREKEY_LAST_RESORT=canned, SPAREKEY_FIRST_BYTE_TIMEOUT="1s")
+    mock.fault("stall_before_head")
+    answer = gateway.chat()
+    assert answer.headers["x-sparekey-last-resort"] == "file"
+    assert set(answer.headers["x-sparekey-trail"].split(",")) == {"timeout"}
+    mock.release()
+
+
+def test_a_request_whose_time_is_up_is_told_so(stage, canned):
+    mock, gateway = stage.up(("a",), SPAREKEY_LAST_RESORT=canned, SPAREKEY_REQUEST_TIMEOUT="1s")
+    mock.fault("stall_before_head")
+    answer = gateway.chat()
+    assert answer.status_code >= 500
+    assert "x-sparekey-last-resort" not in answer.headers
+    mock.release()
+
+
+def test_a_server_that_redirects_leaves_the_error_as_it_was(stage):
+    local = Scripted(b"HTTP/1.1 302 Found\r\nlocation: http://elsewhere.example/\r\n"
+                     b"content-length: 0\r\n\r\n")
+    gateway = stage.gateway(stage.mock(OUT), list(OUT), SPAREKEY_LAST_RESORT=local.url)
+    answer = gateway.chat()
+    assert answer.status_code == 503 and "location" not in answer.headers
+    assert "x-sparekey-last-resort" not in answer.headers
+    assert "\nsparekey_last_resort_answers_total 0\n" in gateway.request("GET", "/metrics").text
+    local.close()
+
+
 def test_a_key_that_serves_is_preferred(stage, canned):
     _, gateway = stage.up({"a": {"state": "revoked"}, "b": {}}, SPAREKEY_LAST_RESORT=canned)
     answer = gateway.chat("are you there?")

@@ -15,7 +15,8 @@
 struct expected {
     const char *body;
     const char *model;
-    bool stream, store_false, store_true, background, references, stream_sse, malformed;
+    bool stream, store_false, store_true, background, references, stream_sse, malformed,
+        include_usage;
     uint64_t max_output_tokens, n;
 };
 
@@ -32,6 +33,7 @@ static void check(const struct peek *peek, const struct expected *e)
     assert_int_equal(peek->background, e->background);
     assert_int_equal(peek->references, e->references);
     assert_int_equal(peek->stream_sse, e->stream_sse);
+    assert_int_equal(peek->include_usage, e->include_usage);
     assert_int_equal(peek->max_output_tokens, e->max_output_tokens);
     assert_int_equal(peek->n, e->n);
 }
@@ -87,6 +89,15 @@ static void test_bodies(void **state)
          .stream_sse = true,
          .max_output_tokens = 7},
         {.body = "{\"max_output_tokens\":4096 }", .max_output_tokens = 4096},
+        {.body = "{\"stream_options\":{\"x\":[true],\"include_usage\":true}}",
+         .include_usage = true},
+        {.body = "{\"stream_options\":{\"include_usage\":true,\"x\":false}}",
+         .include_usage = true},
+        {.body = "{\"stream_options\":{\"include_usage\":true},\"stream_options\":null}"},
+        {.body = "{\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}"},
+        {.body = "{\"stream_options\":{\"a\":{\"include_usage\":true}},\"include_usage\":true}"},
+        {.body =
+             "{\"stream_options\":{\"include_usage\":null},\"prompt\":{\"include_usage\":true}}"},
         /* Only the top level counts. */
         {.body = "{\"a\":{\"model\":\"no\",\"stream\":true,\"previous_response_id\":\"x\"},"
                  "\"b\":[{\"model\":\"no\"}],\"model\":\"yes\"}",

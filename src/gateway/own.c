@@ -215,6 +215,12 @@ void own_start(struct worker *worker, struct server_conn *request, const struct 
         refuse_method(request, route);
         return;
     }
+    /* No name, mask or parameter holds a NUL, and a text would end at it for whoever compares. */
+    if (slice_contains_nocase(head->target, SLICE("%00"))) {
+        respond_error(request, 400, "malformed_request", slice_of(NULL, 0),
+                      "The path and query of this request must not hold %%00.");
+        return;
+    }
     struct own_request *own = calloc(1, sizeof *own);
     enum status status =
         own ? buffer_append(&own->target, head->target, OWN_TARGET_MAX) : STATUS_NO_MEMORY;

@@ -27,6 +27,18 @@ def test_a_long_target_is_refused(stage):
     assert answer.status_code == 414
 
 
+@pytest.mark.parametrize("method, target", [
+    ("GET", "/api/openai/test-fallback?type=models&inject=429%00zz"),
+    ("GET", "/api/openai/health?state=healthy%00"),
+    ("POST", "/api/openai/keys/OPENAI_API_KEY%00x/disable")])
+def test_nothing_is_cut_at_a_nul(stage, method, target):
+    mock, gateway = stage.up()
+    answer = gateway.request(method, target)
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "malformed_request"
+    assert "%00" in answer.json()["error"]["message"]
+    assert mock.asked() == [] and not gateway.health()["keys"][0]["disabled"]
+
+
 def test_a_client_that_leaves_before_its_answer_harms_nobody(stage):
     _, gateway = stage.up()
     for _ in range(50):

@@ -87,3 +87,10 @@ bool alert_memory_take(struct alert_memory *memory, const struct event *event, i
     memory->left_out = 0;
     return true;
 }
+
+void alert_memory_miss(struct alert_memory *memory, uint64_t events)
+{
+    uint64_t room = UINT32_MAX - memory->left_out;
+
+    memory->left_out += (uint32_t)(events < room ? events : room);
+}

@@ -25,9 +25,13 @@ struct alert_memory {
 };
 
 /* Whether people are to hear of this event now; remembers that they did. `*ret_left_out`: alerts
- * that ALERT_BURST has held back since the last one. */
+ * that ALERT_BURST has held back since the last one, and events that were missed. */
 bool alert_memory_take(struct alert_memory *memory, const struct event *event, int64_t now_ms,
                        uint32_t *ret_left_out);
+
+/* So many events were overwritten before they could be looked at; each may have been an alert, and they
+ * are told as left out. */
+void alert_memory_miss(struct alert_memory *memory, uint64_t events);
 
 #ifdef __cplusplus
 }

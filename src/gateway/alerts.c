@@ -24,9 +24,9 @@ struct alerts {
     struct settings *settings; /* a reference, while a call borrows its secret */
     struct upstream_call call;
     bool calling, stopped;
-    int status;     /* of the answer being read */
-    unsigned tries; /* of the first in the queue */
-    uint64_t place; /* of the next event */
+    int status;               /* of the answer being read */
+    unsigned tries;           /* of the first in the queue */
+    uint64_t place;           /* of the next event */
     struct wheel_timer timer; /* until the next try */
     struct wheel_timer limit; /* of the call, from its first byte to the answer's last */
     struct buffer tail;
@@ -280,6 +280,7 @@ void alerts_wake(struct alerts *alerts)
     if (!alerts_on(alerts) || alerts->stopped)
         return;
     while (events_read(alerts->worker->shared->events, &alerts->place, &event, &missed)) {
+        alert_memory_miss(&alerts->memory, missed);
         if (alert_memory_take(&alerts->memory, &event, event.wall_ms, &left_out))
             enqueue(alerts, &event, left_out);
     }

@@ -92,6 +92,22 @@ static void other_events_are_no_alerts(void **state)
     }
 }
 
+/* They may have been alerts: the next one says how many. */
+static void what_was_missed_is_told_as_left_out(void **state)
+{
+    struct alert_memory *memory = *state;
+
+    alert_memory_miss(memory, 0);
+    alert_memory_miss(memory, 7);
+    alert_memory_miss(memory, 5);
+    assert_true(takes(memory, EVENT_ALL_DOWN, "", NULL, 1));
+    assert_int_equal(left_out, 12);
+    alert_memory_miss(memory, UINT64_MAX);
+    alert_memory_miss(memory, UINT64_MAX);
+    assert_true(takes(memory, EVENT_RECOVERED, "", NULL, 2));
+    assert_int_equal(left_out, UINT32_MAX);
+}
+
 static void a_drill_alarms_nobody(void **state)
 {
     struct event event = {.kind = EVENT_GAVE_UP, .reason = "rate_limited", .drill = true};
@@ -142,6 +158,7 @@ int main(void)
         WITH_MEMORY(what_was_never_wrong_does_not_recover),
         WITH_MEMORY(failing_requests_are_told_by_class_unless_all_is_down),
         WITH_MEMORY(other_events_are_no_alerts),
+        WITH_MEMORY(what_was_missed_is_told_as_left_out),
         WITH_MEMORY(a_drill_alarms_nobody),
         WITH_MEMORY(a_storm_is_held_and_counted),
         WITH_MEMORY(old_ones_are_forgotten),

@@ -159,6 +159,21 @@ static enum guard_answer check_access(const struct settings *settings,
     return GUARD_ADMIN;
 }
 
+/* Only the last resort is asked without a credential. */
+static void refuse_loop(struct worker *worker, struct server_conn *request,
+                        const struct request_facts *facts)
+{
+    bool resorted = worker->settings->last_resort_url.host && !facts->authorization.len;
+    const char *setting = resorted ? "SPAREKEY_LAST_RESORT" : "SPAREKEY_UPSTREAM_URL";
+
+    log_line(worker->shared->log, LOG_SEVERITY_ERROR, "loop_detected",
+             "%s leads back to this gateway", setting);
+    respond_error(request, 508, "loop_detected", SLICE("x-should-retry: false\r\n"),
+                  "This request has passed this gateway before: %s leads back to the gateway "
+                  "itself.",
+                  setting);
+}
+
 /* Everything a head can be refused for; true when it may go on. */
 static bool passes(struct worker *worker, struct server_conn *request, const struct http_head *head,
                    const struct request_facts *facts, const struct own_route *own)
@@ -179,11 +194,7 @@ static bool passes(struct worker *worker, struct server_conn *request, const str
         return false;
     }
     if (facts->loop) {
-        log_line(worker->shared->log, LOG_SEVERITY_ERROR, "loop_detected",
-                 "SPAREKEY_UPSTREAM_URL leads back to this gateway");
-        respond_error(request, 508, "loop_detected", SLICE("x-should-retry: false\r\n"),
-                      "This request has passed this gateway before: SPAREKEY_UPSTREAM_URL leads "
-                      "back to the gateway itself.");
+        refuse_loop(worker, request, facts);
         return false;
     }
     if (head->upgrade && slice_ieq(http_head_get(head, SLICE("upgrade")), SLICE("websocket"))) {

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from support.gateway import key_variables, text_of
+from support.mock import headers_of
 from support.process import SPAREKEY, clean_environment
 from support.raw import ask
 
@@ -111,6 +112,18 @@ def test_a_loop_is_found(stage):
     assert answer.headers["x-should-retry"] == "false"
     assert len(mock.journal()) == 1
     gateway.wait_for_log('"event":"loop_detected"')
+
+
+def test_a_loop_through_the_last_resort_is_called_so(stage):
+    mock, gateway = stage.up(SPAREKEY_LAST_RESORT="http://127.0.0.1:9/v1")
+    text_of(gateway.chat())
+    (entry,) = mock.journal()
+    via = headers_of(entry)["via"]
+    for lines, setting in (({"authorization": ""}, "SPAREKEY_LAST_RESORT"),
+                           ({"authorization": "Bearer sk-of-a-key"}, "SPAREKEY_UPSTREAM_URL")):
+        answer = gateway.client.get("/v1/models", headers={"via": via, **lines})
+        assert answer.status_code == 508 and setting in answer.json()["error"]["message"]
+        gateway.wait_for_log(f"{setting} leads back to this gateway")
 
 
 def test_another_gateway_in_between_is_no_loop(stage):

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "gateway/credential.h"
-#include "gateway/echo.h"
+#include "keyring/echo.h"
 #include "gateway/way_out.h"
 #include "net/tls.h"
 

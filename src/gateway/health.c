@@ -27,37 +27,6 @@ static struct moment moment_of(int64_t now_ns)
     return (struct moment){now_ns, net_wall_ms()};
 }
 
-/* A key that only lacks one model or endpoint serves all the others. A limit for one model is shown
- * all the same: it is what an operator looks for. */
-static enum condition condition_of(const struct key_view *view)
-{
-    if (view->disabled)
-        return CONDITION_UNHEALTHY;
-    if (view->circuit == CIRCUIT_CLOSED)
-        return CONDITION_HEALTHY;
-    if (view->rate_limited)
-        return CONDITION_RATE_LIMITED;
-    return scope_has_detail(view->scope) ? CONDITION_HEALTHY : CONDITION_UNHEALTHY;
-}
-
-/* What brings the key back, in the words of docs/health.md; NULL: nothing has to. */
-static const char *readmission(const struct key_view *view)
-{
-    if (view->disabled)
-        return "operator";
-    switch (view->circuit) {
-    case CIRCUIT_CLOSED: return NULL;
-    case CIRCUIT_HALF_OPEN: return "a live request";
-    case CIRCUIT_OPEN: break;
-    }
-    switch (view->probe) {
-    case PROBE_FREE: return "free probe";
-    case PROBE_LIVE: return "a live request";
-    case PROBE_TIME: break;
-    }
-    return "time";
-}
-
 /* ---- writing ----------------------------------------------------------------------------- */
 
 static bool is_plain(struct slice s)
@@ -213,7 +182,7 @@ static void put_reason(struct text *t, const struct key_view *v, struct moment m
         put_evidence(t, &v->evidence);
     else
         text_put(t, SLICE("null"));
-    put_words(t, SLICE(",\"readmittedBy\":"), readmission(v));
+    put_words(t, SLICE(",\"readmittedBy\":"), condition_readmission(v));
 }
 
 static void put_times(struct text *t, const struct key_view *v, struct moment moment)

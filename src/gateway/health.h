@@ -8,6 +8,7 @@
 #define SPAREKEY_GATEWAY_HEALTH_H
 
 #include "gateway/own.h"
+#include "keyring/condition.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,9 +16,6 @@ extern "C" {
 
 #define HEALTH_KEYS_MAX  10000              /* keys in one document; more are had by offset= */
 #define HEALTH_BYTES_MAX ((size_t)64 << 20) /* of one document */
-
-/* How one key counts: exactly one of the three. */
-enum condition { CONDITION_HEALTHY, CONDITION_RATE_LIMITED, CONDITION_UNHEALTHY, CONDITION_COUNT };
 
 /* Which keys are shown. */
 struct health_query {

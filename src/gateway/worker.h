@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "gateway/handler.h"
-#include "gateway/keyring.h"
+#include "keyring/keyring.h"
 #include "gateway/way_out.h"
 #include "net/server.h"
 #include "net/upstream.h"

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "gateway/tally.h"
+#include "keyring/tally.h"
 
 static void counts_by_key_and_group(void **state)
 {

@@ -4,13 +4,13 @@
  * and are counted here. Of a fixed size: keys beyond the first TALLY_KEYS_MAX are summed in `rest`.
  * Threads: none; the caller holds a lock. All zero is empty.
  */
-#ifndef SPAREKEY_GATEWAY_TALLY_H
-#define SPAREKEY_GATEWAY_TALLY_H
+#ifndef SPAREKEY_KEYRING_TALLY_H
+#define SPAREKEY_KEYRING_TALLY_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "store/history.h"
+#include "pool/history_group.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -12,7 +12,7 @@
 
 #include "../settings/fixture.h"
 #include "../support/verdicts.h"
-#include "gateway/keyring.h"
+#include "keyring/keyring.h"
 
 /* Nobody waits for the first answer of a key, so that each call has one outcome. */
 #define CALM "SPAREKEY_PROOF_WAIT=0"

@@ -1,4 +1,4 @@
-#include "gateway/keyring_inner.h"
+#include "keyring/keyring_inner.h"
 
 #include <sched.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "gateway/tally.h"
+#include "keyring/tally.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Every byte of every answer comes past here, so the search must cost next to nothing: memchr looks
  * for the one byte of the secret that is least likely to stand in JSON or in a header, and only
  * where it stands the rest is compared. */
-#include "gateway/echo.h"
+#include "keyring/echo.h"
 
 #include <string.h>
 

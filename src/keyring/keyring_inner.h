@@ -8,13 +8,13 @@
  *   keyring_order.c    an operator's orders
  *   keyring_history.c  what the history asks
  */
-#ifndef SPAREKEY_GATEWAY_KEYRING_INNER_H
-#define SPAREKEY_GATEWAY_KEYRING_INNER_H
+#ifndef SPAREKEY_KEYRING_KEYRING_INNER_H
+#define SPAREKEY_KEYRING_KEYRING_INNER_H
 
 #include <pthread.h>
 
 #include "base/hash.h"
-#include "gateway/keyring.h"
+#include "keyring/keyring.h"
 
 #ifdef __cplusplus
 extern "C" {

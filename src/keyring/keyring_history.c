@@ -1,4 +1,4 @@
-#include "gateway/keyring_inner.h"
+#include "keyring/keyring_inner.h"
 
 uint64_t keyring_fingerprint(const struct keyring *ring, const struct key_entry *entry)
 {

@@ -11,14 +11,15 @@
  * Threads: all functions may be called from any thread; a few of them at most (one reader of the
  * pool is kept for each thread that ever chose a key).
  */
-#ifndef SPAREKEY_GATEWAY_KEYRING_H
-#define SPAREKEY_GATEWAY_KEYRING_H
+#ifndef SPAREKEY_KEYRING_KEYRING_H
+#define SPAREKEY_KEYRING_KEYRING_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "gateway/key_batch.h"
-#include "gateway/tally.h"
+#include "keyring/key_batch.h"
+#include "base/hash.h"
+#include "keyring/tally.h"
 #include "pool/figures.h"
 #include "pool/models.h"
 #include "pool/news.h"

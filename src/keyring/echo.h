@@ -9,8 +9,8 @@
  * that stands there as a word. What is compressed (nobody asked for that) is not looked into: an
  * error that is goes out as one of our own (attempt.c), any other answer as it came.
  */
-#ifndef SPAREKEY_GATEWAY_ECHO_H
-#define SPAREKEY_GATEWAY_ECHO_H
+#ifndef SPAREKEY_KEYRING_ECHO_H
+#define SPAREKEY_KEYRING_ECHO_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "gateway/key_batch.h"
+#include "keyring/key_batch.h"
 
 #include <stdlib.h>
 

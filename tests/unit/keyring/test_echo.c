@@ -1,4 +1,4 @@
-#include "gateway/echo.h"
+#include "keyring/echo.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,8 +5,8 @@
  *
  * Threads: any may hold and drop references; one builds a batch, and only before others know it.
  */
-#ifndef SPAREKEY_GATEWAY_KEY_BATCH_H
-#define SPAREKEY_GATEWAY_KEY_BATCH_H
+#ifndef SPAREKEY_KEYRING_KEY_BATCH_H
+#define SPAREKEY_KEYRING_KEY_BATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>

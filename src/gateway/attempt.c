@@ -359,7 +359,7 @@ static bool is_web_page(const struct exchange *x)
  * can still be had from another key. Anything else may be a long time coming. */
 static bool held_to_its_end(const struct exchange *x)
 {
-    return x->status >= 400 || json_type(slice_str(x->ws->content_type)) || is_web_page(x);
+    return x->status >= 400 || json_content_type(slice_str(x->ws->content_type)) || is_web_page(x);
 }
 
 static void on_head(struct upstream_call *call, const struct http_head *head)
@@ -463,7 +463,7 @@ static bool is_whole_document(const struct exchange *x)
     if (is_web_page(x))
         return x->head_method;
     if (x->is_stream || x->head_method || x->status == 204 || is_rightly_empty(x) ||
-        !json_type(slice_str(x->ws->content_type)))
+        !json_content_type(slice_str(x->ws->content_type)))
         return true;
     return json_whole(buffer_slice(&x->ws->held)) ||
            headers_say_encoded(buffer_slice(&x->ws->held_fields));

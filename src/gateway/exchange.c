@@ -177,7 +177,7 @@ static enum status note_request(struct workspace *ws, const struct http_head *he
                                 const struct admission *admission)
 {
     ws->method_len = slice_copy(head->method, ws->method, sizeof ws->method);
-    ws->is_json = json_type(admission->content_type);
+    ws->is_json = json_content_type(admission->content_type);
     peek_init(&ws->peek);
     enum status status = buffer_append(&ws->suffix, admission->path_suffix, HTTP_HEAD_MAX);
     if (status == STATUS_OK)

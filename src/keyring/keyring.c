@@ -74,6 +74,34 @@ static struct pool_reader *my_reader(struct keyring *ring)
     return reader ? reader : new_reader(ring);
 }
 
+struct pool_reader *keyring_seat_new(struct keyring *ring)
+{
+    struct pool_reader *seat = NULL;
+
+    pthread_mutex_lock(&ring->lock);
+    if (pool_reader_new(ring->pool, &seat) != STATUS_OK)
+        seat = NULL;
+    pthread_mutex_unlock(&ring->lock);
+    return seat;
+}
+
+void keyring_seat_free(struct keyring *ring, struct pool_reader *seat)
+{
+    pthread_mutex_lock(&ring->lock);
+    pool_reader_free(seat);
+    pthread_mutex_unlock(&ring->lock);
+}
+
+struct pool_reader *keyring_sit(struct keyring *ring, struct pool_reader *seat)
+{
+    if (!ring->has_reader_key)
+        return NULL;
+    struct pool_reader *before = pthread_getspecific(ring->reader);
+    if (pthread_setspecific(ring->reader, seat) != 0)
+        return NULL; /* the thread goes on with the one it has, or with one of its own */
+    return before;
+}
+
 /* ---- plans ------------------------------------------------------------------------------- */
 
 /* A key's entry while it is loaded or has a plan in flight. */

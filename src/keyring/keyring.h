@@ -58,6 +58,15 @@ struct keyring_watch {
 #define KEYRING_COMPARED_MAX                                                                       \
     16384 /* keys of which each is compared at a load; of more, the count */
 
+/* A seat: what a thread chooses keys with. Each thread gets one of its own with its first request and
+ * the ring keeps it; who serves threads that come and go lends them seats instead. A seat serves one
+ * thread at a time. NULL: out of memory, and the ring does without. */
+struct pool_reader *keyring_seat_new(struct keyring *ring);
+void keyring_seat_free(struct keyring *ring, struct pool_reader *seat); /* NULL is allowed */
+
+/* The calling thread's seat from now on (NULL: none); returns the one before. */
+struct pool_reader *keyring_sit(struct keyring *ring, struct pool_reader *seat);
+
 /* Before any other thread knows the ring. */
 void keyring_watch(struct keyring *ring, const struct keyring_watch *watch);
 

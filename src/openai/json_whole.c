@@ -51,7 +51,7 @@ bool json_whole(struct slice text)
     return depth == 0 && skip_space(at, end) == end;
 }
 
-bool json_type(struct slice content_type)
+bool json_content_type(struct slice content_type)
 {
     struct slice behind = slice_from(content_type, SLICE("application/json").len);
 

@@ -18,7 +18,7 @@ extern "C" {
 bool json_whole(struct slice text);
 
 /* Whether a Content-Type is that of one JSON document: no application/jsonl, no json-seq. */
-bool json_type(struct slice content_type);
+bool json_content_type(struct slice content_type);
 
 #ifdef __cplusplus
 }

@@ -465,7 +465,7 @@ static inline sparekey_request_options sparekey_request_options_init(void)
 
 /* Sends any request with fallback. What may be repeated on another key follows from path and body
  * (docs/failover.md): a path the library does not know is never sent twice once bytes went out.
- * Every answer below 400 is a success. The result: sparekey_result_body. Errors as
+ * Every answer of 2xx is a success; a redirection is not followed. The result: sparekey_result_body. Errors as
  * sparekey_generate_text. */
 SPAREKEY_API SPAREKEY_NODISCARD int sparekey_request(sparekey_client *client,
                                                      const sparekey_request_options *options,
@@ -538,7 +538,7 @@ typedef struct sparekey_usage {
 /* The usage of the answer. */
 SPAREKEY_API sparekey_usage sparekey_result_usage(const sparekey_result *result);
 
-/* HTTP status, 200 … 399. */
+/* HTTP status, 200 … 299. */
 SPAREKEY_API int sparekey_result_http_status(const sparekey_result *result);
 
 /* The answer's Content-Type, OpenAI's request id, the model that answered; "" when not said. */

@@ -1,9 +1,9 @@
 /* Any endpoint: a method, a path, and a body in one of three forms. */
-#include <jansson.h>
 #include <stdio.h>
 #include <sys/random.h>
 
 #include "client/compose.h"
+#include "client/document.h"
 #include "client/fault.h"
 #include "client/perform.h"
 
@@ -146,13 +146,13 @@ static int compose_parts(struct request *request, const sparekey_request_options
 
 static int compose_json_body(struct request *request, const char *json, sparekey_error *error)
 {
-    json_error_t wrong;
-    json_t *document = json_loads(json, JSON_ALLOW_NUL, &wrong);
+    json_t *document = NULL;
+    enum status status = document_read(slice_str(json), &document);
 
-    if (!document && json_error_code(&wrong) == json_error_out_of_memory)
-        return fault_set(error, SPAREKEY_ERROR_MEMORY, "out of memory");
-    if (!document)
+    if (status == STATUS_INVALID)
         return fault_argument(error, "options.json", "not a JSON document");
+    if (status != STATUS_OK)
+        return note(error, status);
     json_decref(document);
     request->is_json = true;
     (void)slice_copy(SLICE("application/json"), request->content_type,

@@ -704,7 +704,7 @@ static void finish_stream(struct call *c)
 
 static void finish_document(struct call *c)
 {
-    if (c->status >= 400) {
+    if (c->status >= 300) { /* what it is redirected to is not followed: the key would go along */
         judge(c, TRANSPORT_OK);
     } else if (!is_whole(c)) {
         judge(c, TRANSPORT_CUT);
@@ -759,6 +759,12 @@ void call_check_time(struct call *c)
     } else {
         judge(c, TRANSPORT_TIMEOUT);
     }
+}
+
+void call_lost(struct call *c)
+{
+    if (c->in_flight)
+        end_without_memory(c);
 }
 
 void call_check_cancelled(struct call *c)

@@ -114,6 +114,7 @@ void call_transferred(struct call *call, CURLcode result); /* no more will */
 void call_check_time(struct call *call);
 void call_check_cancelled(struct call *call);
 void call_pool_changed(struct call *call);
+void call_lost(struct call *call); /* libcurl has failed, and may have forgotten it */
 void call_tell(struct call *call); /* ended and asynchronous: the done callback; then it is spare */
 
 static inline struct call *call_of_link(struct list *link)

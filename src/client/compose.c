@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "client/document.h"
 #include "client/fault.h"
 #include "openai/error_body.h"
 
@@ -31,10 +32,9 @@ void compose_raw(struct composer *c, struct slice text)
 static json_t *parse(struct composer *c, const char *argument, const char *text,
                      enum json_kind kind)
 {
-    json_error_t error;
-    json_t *document = json_loads(text, 0, &error);
+    json_t *document = NULL;
 
-    if (!document && json_error_code(&error) == json_error_out_of_memory) {
+    if (document_read(slice_str(text), &document) == STATUS_NO_MEMORY) {
         note(c, STATUS_NO_MEMORY);
         return NULL;
     }

@@ -139,6 +139,8 @@ void fault_from_answer(sparekey_error *error, const struct answer *answer,
         error_fields_read(answer->in_stream ? SLICE("application/json") : answer->content_type,
                           answer->body, &fields);
     error->code = fault_code(verdict->failure);
+    if (verdict->failure == FAILURE_TIER && evidence->status == 429)
+        error->code = SPAREKEY_ERROR_SERVICE; /* the tier has no capacity left */
     error->http_status = evidence->status;
     copy(error->upstream_code, sizeof error->upstream_code, fields.code);
     copy(error->upstream_type, sizeof error->upstream_type, fields.type);

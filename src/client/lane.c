@@ -225,9 +225,18 @@ static void drain(int fd)
     (void)!read(fd, &count, sizeof count); /* empty: somebody woke us and took it back */
 }
 
+/* libcurl does its part; out of memory it may have forgotten any of its transfers. */
+static void let_curl_act(struct lane *lane, curl_socket_t socket, int what)
+{
+    int running;
+
+    if (curl_multi_socket_action(lane->multi, socket, what, &running) != CURLM_OK)
+        each_call(lane, call_lost);
+}
+
 static void serve_descriptor(struct lane *lane, const struct epoll_event *event)
 {
-    int running, fd = event->data.fd;
+    int fd = event->data.fd;
 
     if (fd == lane->wake || fd == lane->clock) {
         drain(fd);
@@ -236,7 +245,7 @@ static void serve_descriptor(struct lane *lane, const struct epoll_event *event)
     int what = (event->events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
                (event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
                (event->events & EPOLLERR ? CURL_CSELECT_ERR : 0);
-    (void)curl_multi_socket_action(lane->multi, fd, what, &running);
+    let_curl_act(lane, fd, what);
 }
 
 static int64_t next_ns(const struct lane *lane)
@@ -274,12 +283,10 @@ static void wait_for_something(struct lane *lane, int wait_ms)
 
 static void serve_curl_timer(struct lane *lane)
 {
-    int running;
-
     if (lane->curl_ns > lane->now_ns)
         return;
     lane->curl_ns = INT64_MAX;
-    (void)curl_multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    let_curl_act(lane, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static void look_at_ready(struct lane *lane)

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "client/document.h"
+
 void merge_init(struct merge *m, enum stream_protocol protocol)
 {
     *m = (struct merge){.protocol = protocol};
@@ -155,15 +157,14 @@ static void add_response_event(struct merge *m, struct slice *ret_text)
 
 enum status merge_event(struct merge *m, struct slice data, struct slice *ret_text)
 {
-    json_error_t error;
-
     *ret_text = slice_of(NULL, 0);
     if (!has_document(m))
         return STATUS_OK;
     json_decref(m->event);
-    m->event = json_loadb(data.ptr, data.len, JSON_ALLOW_NUL, &error);
-    if (!m->event)
-        return json_error_code(&error) == json_error_out_of_memory ? STATUS_NO_MEMORY : STATUS_OK;
+    m->event = NULL;
+    enum status status = document_read(data, &m->event);
+    if (status != STATUS_OK)
+        return status == STATUS_INVALID ? STATUS_OK : status;
     if (m->protocol == STREAM_RESPONSES)
         add_response_event(m, ret_text);
     else

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "client/document.h"
 #include "settings/arena.h"
 
 /* A choice, an image, a vector or a model. */
@@ -314,18 +315,12 @@ static enum status read_items(sparekey_result *r, const struct result_source *so
 /* The document that the items are read from; not of a raw answer, whose body is all there is. */
 static enum status load_document(sparekey_result *r, struct result_source *source)
 {
-    json_error_t error;
-
     r->document = source->document;
     source->document = NULL;
     if (r->document || source->kind == RESULT_RAW)
         return STATUS_OK;
-    const struct buffer *body = source->body;
-    r->document = json_loadb(body->len ? body->data : "", body->len, JSON_ALLOW_NUL, &error);
-    if (r->document && json_is_object(r->document))
-        return STATUS_OK;
-    return !r->document && json_error_code(&error) == json_error_out_of_memory ? STATUS_NO_MEMORY
-                                                                               : STATUS_INVALID;
+    enum status status = document_read(buffer_slice(source->body), &r->document);
+    return status == STATUS_OK && !json_is_object(r->document) ? STATUS_INVALID : status;
 }
 
 /* The body ends in a zero byte that its length does not count. */

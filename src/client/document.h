@@ -1,0 +1,22 @@
+/* JSON documents, read by jansson. */
+#ifndef SPAREKEY_CLIENT_DOCUMENT_H
+#define SPAREKEY_CLIENT_DOCUMENT_H
+
+#include <jansson.h>
+
+#include "base/slice.h"
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Reads all of `text`; `*ret` is a new reference. STATUS_INVALID: it is no document.
+ * STATUS_NO_MEMORY, told apart from that. */
+NODISCARD
+enum status document_read(struct slice text, json_t **ret);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

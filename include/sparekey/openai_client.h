@@ -47,10 +47,9 @@ SPAREKEY_API SPAREKEY_NODISCARD int openai_generate_image(openai_client *client,
                                                           openai_error *error);
 
 /* sparekey_create_chat_completion. */
-SPAREKEY_API SPAREKEY_NODISCARD int
-openai_create_chat_completion(openai_client *client, const openai_message *messages, size_t count,
-                              const openai_text_options *options, openai_result **ret_result,
-                              openai_error *error);
+SPAREKEY_API SPAREKEY_NODISCARD int openai_create_chat_completion(
+    openai_client *client, const openai_message *messages, size_t count,
+    const openai_text_options *options, openai_result **ret_result, openai_error *error);
 
 /* sparekey_list_models without options. */
 SPAREKEY_API SPAREKEY_NODISCARD int openai_list_models(openai_client *client,

@@ -24,7 +24,7 @@ ARROWS = {
     "net": {"base"},
     "observe": {"base"},
     "store": {"base", "pool", "openai"},
-    "client": {"base", "pool", "openai", "settings", "keyring"},
+    "client": {"base", "pool", "openai", "settings", "keyring", "sparekey"}, # include/sparekey
     "gateway": {"base", "pool", "openai", "settings", "keyring", "net", "observe", "store"},
     "mock": {"base", "pool", "openai", "settings", "net", "observe"},
     "cli": {"base", "pool", "openai", "settings", "keyring", "net", "observe", "store", "client",

@@ -6,8 +6,8 @@
 
 #include "base/text.h"
 #include "client/fault.h"
+#include "keyring/echo.h"
 #include "openai/demand.h"
-#include "openai/echo.h"
 #include "openai/json_whole.h"
 #include "openai/response_failed.h"
 #include "openai/usage.h"
@@ -355,10 +355,8 @@ static void report(struct call *c, enum transport transport)
     struct limit_report limits;
     struct answer_facts facts = facts_of(c, &limits);
 
-    if (c->answer.len)
-        echo_mask_error(secret, c->answer.data, c->answer.len);
-    if (c->sse.error_data.len)
-        echo_mask_error(secret, c->sse.error_data.data, c->sse.error_data.len);
+    echo_mask_all(c->key->secret, c->answer.data, c->answer.len);
+    echo_mask_all(c->key->secret, c->sse.error_data.data, c->sse.error_data.len);
     describe_answer(c, transport, &answer);
     verdict_of(&answer, &verdict, &evidence);
     echo_mask_evidence(secret, &evidence);

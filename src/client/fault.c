@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keyring/echo.h"
 #include "openai/advice.h"
-#include "openai/echo.h"
 
 _Static_assert(SPAREKEY_ERROR_SYSTEM == -17, "a new status needs a text and, perhaps, a failure");
 

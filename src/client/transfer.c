@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "base/text.h"
-#include "openai/echo.h"
+#include "keyring/echo.h"
 
 enum {
     URL_MAX = 65536,

@@ -7,8 +7,8 @@
 #include "gateway/headers.h"
 #include "gateway/respond.h"
 #include "gateway/tell.h"
-#include "openai/advice.h"
 #include "keyring/echo.h"
+#include "openai/advice.h"
 
 enum {
     TRAIL_MAX = 16, /* attempts named in x-sparekey-trail */

@@ -17,8 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "keyring/key_batch.h"
 #include "base/hash.h"
+#include "keyring/key_batch.h"
 #include "keyring/tally.h"
 #include "pool/figures.h"
 #include "pool/models.h"

@@ -666,6 +666,36 @@ static void new_keys_are_a_recovery(void **state)
     keyring_free(ring);
 }
 
+/* A thread that brings its own seat leaves none behind. */
+static void *serve_once(void *argument)
+{
+    struct keyring *ring = argument;
+    struct pool_reader *seat = keyring_seat_new(ring);
+
+    assert_non_null(seat);
+    assert_null(keyring_sit(ring, seat));
+    served_by(ring, KEY_A, 2 * S);
+    assert_ptr_equal(keyring_sit(ring, NULL), seat);
+    keyring_seat_free(ring, seat);
+    return NULL;
+}
+
+static void threads_that_come_and_go_bring_seats(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+    pthread_t thread;
+
+    must_load(f, NULL, LIST(CALM, "OPENAI_API_KEY=" KEY_A));
+    struct keyring *ring = ring_from(f, &changes);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&thread, NULL, serve_once, ring), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+    }
+    assert_int_equal(status_at(ring, 0).view.successes, 3);
+    keyring_free(ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -677,7 +707,7 @@ int main(void)
         TEST(the_waiting_are_told_of_changes),   TEST(a_status_is_a_copy),
         TEST(threads_and_reloads_at_once),       TEST(the_watch_hears_of_breakers),
         TEST(many_keys_are_summed_up),           TEST(the_watch_hears_which_keys_come_and_go),
-        TEST(new_keys_are_a_recovery),
+        TEST(new_keys_are_a_recovery),           TEST(threads_that_come_and_go_bring_seats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,14 +146,8 @@ static int compose_parts(struct request *request, const sparekey_request_options
 
 static int compose_json_body(struct request *request, const char *json, sparekey_error *error)
 {
-    json_t *document = NULL;
-    enum status status = document_read(slice_str(json), &document);
-
-    if (status == STATUS_INVALID)
+    if (!document_is_valid(slice_str(json)))
         return fault_argument(error, "options.json", "not a JSON document");
-    if (status != STATUS_OK)
-        return note(error, status);
-    json_decref(document);
     request->is_json = true;
     (void)slice_copy(SLICE("application/json"), request->content_type,
                      sizeof request->content_type);

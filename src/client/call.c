@@ -39,7 +39,6 @@ static void init(struct call *c)
     event_reader_init(&c->reader);
     merge_init(&c->merge, STREAM_NONE);
     fault_init(&c->error);
-    fault_init(&c->kept);
 }
 
 struct call *call_new(sparekey_client *client)
@@ -60,9 +59,16 @@ static void empty(struct buffer *b)
         buffer_clear(b);
 }
 
+/* What outlives a request: the handle, and memory. */
+struct kept_memory {
+    sparekey_client *client;
+    CURL *easy;
+    struct buffer path, body, lines, url, head, answer;
+};
+
 void call_clear(struct call *c)
 {
-    struct call fresh = {.client = c->client, .easy = c->easy};
+    struct kept_memory kept;
 
     sparekey_result_free(c->result);
     sse_clear(&c->sse);
@@ -74,13 +80,17 @@ void call_clear(struct call *c)
     empty(&c->url);
     empty(&c->head);
     empty(&c->answer);
-    fresh.request.path = c->request.path;
-    fresh.request.body = c->request.body;
-    fresh.lines = c->lines;
-    fresh.url = c->url;
-    fresh.head = c->head;
-    fresh.answer = c->answer;
-    *c = fresh;
+    kept = (struct kept_memory){c->client, c->easy, c->request.path, c->request.body,
+                                c->lines,  c->url,  c->head,         c->answer};
+    memset(c, 0, offsetof(struct call, plan));
+    c->client = kept.client;
+    c->easy = kept.easy;
+    c->request.path = kept.path;
+    c->request.body = kept.body;
+    c->lines = kept.lines;
+    c->url = kept.url;
+    c->head = kept.head;
+    c->answer = kept.answer;
     init(c);
 }
 
@@ -534,6 +544,7 @@ void call_begin(struct call *c, struct lane *lane)
     list_append(&lane->calls, &c->link);
     lane->call_count++;
     cancel_join(c->options.cancel, &c->cancel, lane);
+    hints_init(&c->hints);
     if (is_over(c))
         return;
     read_request(c);

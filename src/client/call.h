@@ -60,25 +60,20 @@ struct call {
     struct request request;
     struct buffer lines; /* the caller's headers, each ended by a zero byte */
     struct endpoint endpoint;
-    struct peek peek;
     sparekey_call_options options; /* `headers` NULL: they are in `lines` */
     struct cancel_seat cancel;
     bool caller_deadline;
 
     /* the plan */
-    struct plan plan;
     struct key_entry *key;
     int64_t due_ns; /* INT64_MAX: nothing by time */
     bool planned, waiting;
 
     /* the attempt: what goes out … */
     struct buffer url, head; /* of `head` one line holds the secret: wiped after use */
-    struct curl_slist slist[CALL_LINES_MAX];
-    char detail[CURL_ERROR_SIZE];
     /* … and the answer */
     int status;
     bool head_done, is_stream, failed_document, limits_told, counts_tokens, too_large, no_memory;
-    struct hints hints;
     char content_type[CALL_TYPE_MAX];
     struct buffer answer;
     struct sse sse;
@@ -90,10 +85,16 @@ struct call {
     struct merge merge;
 
     /* the end */
-    bool ended;
-    sparekey_error error, kept; /* of the last failed attempt; of the most useful one */
-    bool has_kept;
+    bool ended, has_kept;
     sparekey_result *result; /* NULL: `error` says why */
+
+    /* Written before they are read in every request, and not cleared between them. */
+    struct plan plan;
+    struct peek peek;
+    struct hints hints;
+    struct curl_slist slist[CALL_LINES_MAX];
+    char detail[CURL_ERROR_SIZE];
+    sparekey_error error, kept; /* of the last failed attempt; of the most useful one */
 };
 
 struct call *call_new(sparekey_client *client);

@@ -3,6 +3,7 @@
 #define SPAREKEY_CLIENT_DOCUMENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/slice.h"
 #include "base/status.h"
@@ -10,6 +11,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Whether it is one; allocates nothing. */
+bool document_is_valid(struct slice text);
 
 /* Reads all of `text`; `*ret` is a new reference. STATUS_INVALID: it is no document.
  * STATUS_NO_MEMORY, told apart from that. */

@@ -12,8 +12,10 @@ enum {
     URL_MAX = 65536,
     HEAD_MAX = 65536, /* lines of ours and of the caller's */
     HEAD_ROOM = SECRET_MAX_BYTES + 2048,
-    ERROR_BODY_MAX = 1 << 20,    /* of an error answer; what is longer is cut */
-    ANSWER_RECEIVE = 128 * 1024, /* bytes libcurl reads at once */
+    ERROR_BODY_MAX = 1 << 20, /* of an error answer; what is longer is cut */
+    ANSWER_RECEIVE =
+        32 * 1024, /* bytes libcurl reads at once; it has a buffer of that size made for
+                                   each request */
 };
 
 static int64_t wall_ms(void)

@@ -152,7 +152,7 @@ typedef struct sparekey_client_options {
      * "SPAREKEY_STRATEGY=round-robin", "SPAREKEY_REQUEST_TIMEOUT=30s". Settings of the gateway alone
      * (SPAREKEY_LISTEN, …) are accepted and do nothing. */
     const char *const *settings;
-    const char *proxy; /* URL of an HTTP or SOCKS proxy; NULL: none */
+    const char *proxy; /* URL of an HTTP or SOCKS proxy; NULL: as HTTPS_PROXY and NO_PROXY say */
     sparekey_log_hook *on_log;
     sparekey_health_hook *on_health;
     void *user; /* handed to both hooks */
@@ -178,9 +178,8 @@ SPAREKEY_API SPAREKEY_NODISCARD int sparekey_client_new(const sparekey_client_op
 
 /* The same from the places where the gateway looks: environment, .env.local, .env and sparekey.yaml
  * of the working directory, in this order of precedence. Keys are OPENAI_API_KEY,
- * OPENAI_API_KEY_FALLBACK_1 … N; OPENAI_BASE_URL is obeyed unless SPAREKEY_UPSTREAM_URL is set; the
- * proxy variables of libcurl (https_proxy, no_proxy, …) too. What `options` (may be NULL) says comes
- * before all of them. Reads the environment: no other thread may be changing it.
+ * OPENAI_API_KEY_FALLBACK_1 … N; OPENAI_BASE_URL is obeyed unless SPAREKEY_UPSTREAM_URL is set. What
+ * `options` (may be NULL) says comes before all of them. Reads the environment: no other thread may be changing it.
  * Errors as sparekey_client_new. */
 SPAREKEY_API SPAREKEY_NODISCARD int sparekey_client_from_environment(
     const sparekey_client_options *options, sparekey_client **ret_client, sparekey_error *error);

@@ -63,6 +63,7 @@ static void empty(struct buffer *b)
 struct kept_memory {
     sparekey_client *client;
     CURL *easy;
+    enum way_out way;
     struct buffer path, body, lines, url, head, answer;
 };
 
@@ -80,11 +81,12 @@ void call_clear(struct call *c)
     empty(&c->url);
     empty(&c->head);
     empty(&c->answer);
-    kept = (struct kept_memory){c->client, c->easy, c->request.path, c->request.body,
-                                c->lines,  c->url,  c->head,         c->answer};
+    kept = (struct kept_memory){c->client, c->easy, c->way,  c->request.path, c->request.body,
+                                c->lines,  c->url,  c->head, c->answer};
     memset(c, 0, offsetof(struct call, plan));
     c->client = kept.client;
     c->easy = kept.easy;
+    c->way = kept.way;
     c->request.path = kept.path;
     c->request.body = kept.body;
     c->lines = kept.lines;

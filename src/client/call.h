@@ -48,12 +48,16 @@ struct request {
     bool wants_image_url;
 };
 
+/* How the handle is set to leave this host. */
+enum way_out { WAY_UNKNOWN, WAY_DIRECT, WAY_PROXY };
+
 struct call {
     struct list link;  /* in one of the lane's lists */
     struct list ready; /* in lane->ready */
     sparekey_client *client;
     struct lane *lane;
     CURL *easy;
+    enum way_out way;
     bool in_flight; /* the handle is in the lane's multi */
 
     /* the request */

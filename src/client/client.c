@@ -1,6 +1,6 @@
 #include "client/client_state.h"
 
-#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,14 +27,13 @@ static int64_t now_ns(void)
 
 /* ---- origins ----------------------------------------------------------------------------- */
 
-static struct origin *origin_new(const char *proxy, bool environment_proxy)
+static struct origin *origin_new(const char *proxy)
 {
     struct origin *origin = calloc(1, sizeof *origin);
 
     if (!origin)
         return NULL;
     atomic_init(&origin->references, 1);
-    origin->environment_proxy = environment_proxy;
     origin->proxy = proxy ? strdup(proxy) : NULL;
     if ((proxy && !origin->proxy) || vault_new(&origin->vault) != STATUS_OK) {
         free(origin->proxy);
@@ -218,7 +217,7 @@ static int open_client(const sparekey_client_options *given, bool environment,
     code = sources_make(&sources, &options, environment, error);
     if (code != SPAREKEY_OK)
         return code;
-    struct origin *origin = origin_new(options.proxy, environment && !options.proxy);
+    struct origin *origin = origin_new(options.proxy);
     code = origin ? load_and_make(origin, &sources.settings, &options, ret_client, error)
                   : fault_set(error, SPAREKEY_ERROR_MEMORY, "out of memory");
     sources_clear(&sources);
@@ -379,8 +378,14 @@ static void *run_background(void *argument)
 /* Under the lock. */
 static bool start_background(sparekey_client *client, struct lane *lane)
 {
+    sigset_t all, before;
+
     client->background = lane;
-    if (pthread_create(&client->thread, NULL, run_background, client) != 0) {
+    (void)sigfillset(&all); /* signals are for the program's own threads */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&client->thread, NULL, run_background, client);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
         client->background = NULL;
         return false;
     }

@@ -42,8 +42,7 @@ struct origin {
     atomic_uint references;
     struct vault *vault;
     struct settings *settings;
-    char *proxy;            /* NULL: as `environment_proxy` says */
-    bool environment_proxy; /* libcurl reads its variables */
+    char *proxy; /* of the client's maker; NULL: that of the settings */
 };
 
 struct sparekey_client {

@@ -10,7 +10,8 @@
 
 enum {
     URL_MAX = 65536,
-    HEAD_MAX = 65536, /* lines of ours and of the caller's */
+    URL_MAX_SHORT = 512, /* of a proxy: longer hosts are none */
+    HEAD_MAX = 65536,    /* lines of ours and of the caller's */
     HEAD_ROOM = SECRET_MAX_BYTES + 2048,
     ERROR_BODY_MAX = 1 << 20, /* of an error answer; what is longer is cut */
     ANSWER_RECEIVE =
@@ -131,16 +132,49 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 
 /* ---- the request goes out ---------------------------------------------------------------- */
 
-static bool set_proxy_and_trust(struct call *c, CURL *easy)
+/* The file's certificates besides the system's, which libcurl finds in its directory. */
+static bool set_trust(const struct call *c, CURL *easy)
 {
-    const struct origin *origin = c->client->origin;
-    bool ok = true;
+    const char *file = c->client->settings.ca_file;
 
-    if (origin->proxy || !origin->environment_proxy)
-        ok = curl_easy_setopt(easy, CURLOPT_PROXY, origin->proxy ? origin->proxy : "") == CURLE_OK;
-    /* The file's certificates besides the system's, which libcurl finds in its directory. */
-    if (ok && c->client->settings.ca_file)
-        ok = curl_easy_setopt(easy, CURLOPT_CAINFO, c->client->settings.ca_file) == CURLE_OK;
+    return !file || curl_easy_setopt(easy, CURLOPT_CAINFO, file) == CURLE_OK;
+}
+
+/* The proxy of the settings, whose login libcurl copies. */
+static bool set_settings_proxy(const struct call *c, CURL *easy)
+{
+    const struct service_url *proxy = &c->client->settings.proxy_host;
+    char login[PROXY_LOGIN_MAX_BYTES + 1], url[URL_MAX_SHORT];
+
+    bool v6 = strchr(proxy->host, ':') != NULL;
+    (void)snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", proxy->host, v6 ? "]" : "",
+                   (unsigned)proxy->port);
+    size_t len = settings_proxy_login(&c->client->settings, login);
+    char *colon = len ? strchr(login, ':') : NULL;
+    if (colon)
+        *colon = '\0';
+    bool ok = curl_easy_setopt(easy, CURLOPT_PROXY, url) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, len ? login : NULL) == CURLE_OK &&
+              curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, colon ? colon + 1 : NULL) == CURLE_OK;
+    explicit_bzero(login, sizeof login);
+    return ok;
+}
+
+/* libcurl would read the environment by itself: it is always told. */
+static bool set_way_out(struct call *c, const struct service_url *url)
+{
+    const char *given = c->client->origin->proxy;
+    enum way_out way =
+        given || settings_proxied(&c->client->settings, url) ? WAY_PROXY : WAY_DIRECT;
+    bool ok;
+
+    if (c->way == way)
+        return true;
+    if (way == WAY_DIRECT || given)
+        ok = curl_easy_setopt(c->easy, CURLOPT_PROXY, given ? given : "") == CURLE_OK;
+    else
+        ok = set_settings_proxy(c, c->easy);
+    c->way = ok ? way : WAY_UNKNOWN;
     return ok;
 }
 
@@ -164,7 +198,7 @@ CURL *transfer_handle(struct call *c)
         curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)ANSWER_RECEIVE) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                          (long)c->client->settings.connect_timeout_ms) == CURLE_OK &&
-        set_proxy_and_trust(c, easy);
+        set_trust(c, easy);
     if (ok)
         return easy;
     curl_easy_cleanup(easy);
@@ -263,7 +297,8 @@ static bool arrange(struct call *c)
 
     if (!c->easy)
         c->easy = transfer_handle(c);
-    if (!c->easy || write_url(c, url) != STATUS_OK || write_head(c) != STATUS_OK)
+    if (!c->easy || !set_way_out(c, url) || write_url(c, url) != STATUS_OK ||
+        write_head(c) != STATUS_OK)
         return false;
     size_t count = list_lines(c, &c->head, 0);
     (void)list_lines(c, &c->lines, count);

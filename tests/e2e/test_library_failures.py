@@ -1,13 +1,15 @@
 """What libsparekey tells when a request fails, and what it refuses before anything is sent."""
 
+import base64
 import json
 import subprocess
 
 import pytest
 
-from support.library import EXHAUST
+from support.library import EXHAUST, Library
 from support.mock import secret
 from support.process import clean_environment
+from support.proxy import Proxy
 
 ARGUMENT, SETTINGS, REQUEST, POLICY, RATE, QUOTA, KEYS = -2, -3, -4, -5, -6, -7, -8
 SERVICE, NETWORK, TIMEOUT, CUT, ANSWER, CANCELLED, CLOSED = -9, -10, -11, -12, -13, -14, -15
@@ -154,6 +156,39 @@ def test_over_tls_with_a_stranger(stage):
     library = stage.library(mock, ["a"], SPAREKEY_REQUEST_TIMEOUT="2s")
     answer = library.call("text", prompt="x")
     assert answer["status"] == NETWORK and mock.asked() == []
+
+
+@pytest.fixture(name="proxy")
+def proxy_fixture():
+    """One that wants a password."""
+    login = base64.b64encode(b"user:p%w d").decode()
+    made = Proxy(refuses=lambda head: None if f"Basic {login}\r\n" in head else
+                 b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+    yield made
+    made.close()
+
+
+def test_through_the_proxy_of_the_settings(stage, proxy):
+    mock = stage.mock(("a", "b"), arguments=("--tls", "--ca-out", "ca.pem"))
+    library = stage.library(mock, SPAREKEY_CA_FILE=str(stage.directory / "ca.pem"),
+                            HTTPS_PROXY=f"http://user:p%25w%20d@{proxy.address}")
+    mock.fault("error:429_requests", key="a")
+    assert library.good("text", prompt="x", stream=True)["text"] == "echo: x"
+    assert library.good("text", prompt="y")["text"] == "echo: y"
+    assert set(proxy.targets()) == {mock.url.split("/")[2]}
+    direct = stage.library(mock, SPAREKEY_CA_FILE=str(stage.directory / "ca.pem"), NO_PROXY="*",
+                           HTTPS_PROXY=f"http://user:p%25w%20d@{proxy.address}")
+    before = len(proxy.heads)
+    direct.good("text", prompt="z")
+    assert len(proxy.heads) == before
+
+
+def test_the_proxy_of_the_environment_is_not_read_by_a_client_of_its_own_settings(stage):
+    mock = stage.mock(("a",))
+    library = Library(stage.directory, mock.url, ["a"],
+                      environment={"http_proxy": "http://127.0.0.1:9", "OPENAI_API_KEY": "x"})
+    stage.processes.append(library)
+    assert library.good("text", prompt="x")["text"] == "echo: x"
 
 
 # ---- arguments ------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 #include "client/result.h"
 
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
 #include "client/document.h"
-#include "settings/arena.h"
 
 /* A choice, an image, a vector or a model. */
 struct item {
@@ -16,10 +17,16 @@ struct item {
     size_t vector_len;
 };
 
+/* Memory of a result's own, freed with it. */
+struct piece {
+    struct piece *next;
+    _Alignas(max_align_t) unsigned char bytes[];
+};
+
 struct sparekey_result {
     json_t *document; /* what most pointers below lead into */
     struct buffer body;
-    struct arena arena; /* … and the others */
+    struct piece *pieces; /* … and the others */
     struct item *items;
     size_t item_count;
     sparekey_tool_call *calls;
@@ -43,11 +50,38 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
+/* NULL: out of memory. */
+static void *keep(sparekey_result *r, size_t size)
+{
+    struct piece *piece = malloc(sizeof *piece + size);
+
+    if (!piece)
+        return NULL;
+    piece->next = r->pieces;
+    r->pieces = piece;
+    return piece->bytes;
+}
+
+/* Both texts, one behind the other, ended by a zero byte. */
+static char *keep_text(sparekey_result *r, struct slice first, struct slice second)
+{
+    char *text = keep(r, first.len + second.len + 1);
+
+    if (!text)
+        return NULL;
+    if (first.len)
+        memcpy(text, first.ptr, first.len);
+    if (second.len)
+        memcpy(text + first.len, second.ptr, second.len);
+    text[first.len + second.len] = '\0';
+    return text;
+}
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
 static enum status make_items(sparekey_result *r, size_t count)
 {
-    r->items = arena_alloc(&r->arena, (count + 1) * sizeof *r->items);
+    r->items = keep(r, (count + 1) * sizeof *r->items);
     if (!r->items)
         return STATUS_NO_MEMORY;
     memset(r->items, 0, (count + 1) * sizeof *r->items);
@@ -61,7 +95,7 @@ static enum status make_calls(sparekey_result *r, json_t *array)
 
     if (!count)
         return STATUS_OK;
-    r->calls = arena_alloc(&r->arena, count * sizeof *r->calls);
+    r->calls = keep(r, count * sizeof *r->calls);
     r->calls_json = json_dumps(array, JSON_COMPACT);
     return r->calls && r->calls_json ? STATUS_OK : STATUS_NO_MEMORY;
 }
@@ -165,7 +199,7 @@ static enum status read_response(sparekey_result *r)
             status = add_output_text(&text, item);
     }
     if (status == STATUS_OK) {
-        r->items[0].text = arena_copy(&r->arena, buffer_slice(&text));
+        r->items[0].text = keep_text(r, buffer_slice(&text), slice_of(NULL, 0));
         r->items[0].finish = string_at(r->document, "status");
         status = r->items[0].text ? read_function_calls(r, output) : STATUS_NO_MEMORY;
     }
@@ -176,7 +210,7 @@ static enum status read_response(sparekey_result *r)
 /* STATUS_INVALID where the text is no Base64. */
 static enum status decode(sparekey_result *r, const char *text, const void **ret, size_t *ret_len)
 {
-    void *bytes = arena_alloc(&r->arena, base64_room(strlen(text)));
+    void *bytes = keep(r, base64_room(strlen(text)));
 
     if (!bytes)
         return STATUS_NO_MEMORY;
@@ -198,8 +232,9 @@ static enum status read_image(sparekey_result *r, struct item *image, const json
     if (base64)
         status = decode(r, base64, &image->bytes, &image->bytes_len);
     if (status == STATUS_OK && base64 && !image->url && wants_url) {
-        image->url =
-            arena_printf(&r->arena, "data:image/%s;base64,%s", type ? type : "png", base64);
+        char kind[64];
+        int len = snprintf(kind, sizeof kind, "data:image/%.16s;base64,", type ? type : "png");
+        image->url = keep_text(r, slice_of(kind, (size_t)len), slice_str(base64));
         status = image->url ? STATUS_OK : STATUS_NO_MEMORY;
     }
     return status;
@@ -233,7 +268,7 @@ static enum status read_vector(sparekey_result *r, struct item *item, const json
         return status;
     }
     size_t count = json_array_size(value);
-    float *vector = arena_alloc(&r->arena, (count + 1) * sizeof *vector);
+    float *vector = keep(r, (count + 1) * sizeof *vector);
     if (!vector)
         return STATUS_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
@@ -374,7 +409,11 @@ void sparekey_result_free(sparekey_result *r)
     json_decref(r->document);
     free(r->calls_json);
     buffer_clear(&r->body);
-    arena_clear(&r->arena);
+    while (r->pieces) {
+        struct piece *piece = r->pieces;
+        r->pieces = piece->next;
+        free(piece);
+    }
     free(r);
 }
 

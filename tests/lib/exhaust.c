@@ -89,7 +89,8 @@ static int text(sparekey_client *c)
 {
     sparekey_result *r = NULL;
 
-    return take(sparekey_generate_text(c, "hi", NULL, &r, NULL), r);
+    int status = sparekey_generate_text(c, "hi", NULL, &r, NULL);
+    return take(status, r);
 }
 
 static int keep_going(void *user, const char *piece, size_t len)
@@ -109,7 +110,8 @@ static int stream(sparekey_client *c)
     call.on_text = keep_going;
     o.call = &call;
     o.extra = "{\"seed\":1}";
-    return take(sparekey_generate_text(c, "some words to stream", &o, &r, NULL), r);
+    int status = sparekey_generate_text(c, "some words to stream", &o, &r, NULL);
+    return take(status, r);
 }
 
 static int response_stream(sparekey_client *c)
@@ -121,14 +123,16 @@ static int response_stream(sparekey_client *c)
     call.on_text = keep_going;
     o.call = &call;
     o.store = 0;
-    return take(sparekey_create_response(c, "some words", &o, &r, NULL), r);
+    int status = sparekey_create_response(c, "some words", &o, &r, NULL);
+    return take(status, r);
 }
 
 static int response(sparekey_client *c)
 {
     sparekey_result *r = NULL;
 
-    return take(sparekey_create_response(c, "some words", NULL, &r, NULL), r);
+    int status = sparekey_create_response(c, "some words", NULL, &r, NULL);
+    return take(status, r);
 }
 
 static int image(sparekey_client *c)
@@ -137,7 +141,8 @@ static int image(sparekey_client *c)
     sparekey_result *r = NULL;
 
     o.form = SPAREKEY_IMAGE_URL;
-    return take(sparekey_generate_image(c, "a cat", &o, &r, NULL), r);
+    int status = sparekey_generate_image(c, "a cat", &o, &r, NULL);
+    return take(status, r);
 }
 
 static int embeddings(sparekey_client *c)
@@ -145,14 +150,16 @@ static int embeddings(sparekey_client *c)
     static const char *const texts[] = {"one", "two"};
     sparekey_result *r = NULL;
 
-    return take(sparekey_create_embeddings(c, texts, 2, NULL, &r, NULL), r);
+    int status = sparekey_create_embeddings(c, texts, 2, NULL, &r, NULL);
+    return take(status, r);
 }
 
 static int models(sparekey_client *c)
 {
     sparekey_result *r = NULL;
 
-    return take(sparekey_list_models(c, NULL, &r, NULL), r);
+    int status = sparekey_list_models(c, NULL, &r, NULL);
+    return take(status, r);
 }
 
 static int multipart(sparekey_client *c)
@@ -165,7 +172,8 @@ static int multipart(sparekey_client *c)
     o.path = "/audio/transcriptions";
     o.parts = parts;
     o.part_count = 2;
-    return take(sparekey_request(c, &o, &r, NULL), r);
+    int status = sparekey_request(c, &o, &r, NULL);
+    return take(status, r);
 }
 
 static int health(sparekey_client *c)

@@ -148,8 +148,8 @@ typedef struct sparekey_client_options {
     const char *const *keys; /* API keys, the primary first; `key_count` of them */
     size_t key_count;
     const char *base_url; /* NULL: https://api.openai.com/v1 */
-    /* Any other settings of docs/settings as "NAME=value", ended by NULL; NULL: none. For example
-     * "SPAREKEY_STRATEGY=round-robin", "SPAREKEY_REQUEST_TIMEOUT=30s". Settings of the gateway alone
+    /* Any other settings that `sparekey config` lists, as "NAME=value", ended by NULL; NULL: none.
+     * "SPAREKEY_STRATEGY=round-robin", "SPAREKEY_REQUEST_TIMEOUT=30s". Those of the gateway alone
      * (SPAREKEY_LISTEN, …) are accepted and do nothing. */
     const char *const *settings;
     const char *proxy; /* URL of an HTTP or SOCKS proxy; NULL: as HTTPS_PROXY and NO_PROXY say */

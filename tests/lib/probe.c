@@ -20,7 +20,8 @@
 enum { LINE_MAX_BYTES = 1 << 20, THREADS_MAX = 64, SETTINGS_MAX = 16 };
 
 struct probe {
-    sparekey_client *client, *direct;
+    _Atomic(sparekey_client *) client; /* a callback may free it */
+    sparekey_client *direct;
     sparekey_loop *loop;
     sparekey_cancel *cancel;
     pthread_mutex_t out; /* callbacks come on other threads */
@@ -683,8 +684,10 @@ int main(int argc, char **argv)
 {
     sparekey_error error = SPAREKEY_ERROR_INIT;
     static char line[LINE_MAX_BYTES];
-    int status = open_client(argc, argv, &probe.client, &error);
+    sparekey_client *client = NULL;
+    int status = open_client(argc, argv, &client, &error);
 
+    probe.client = client;
     say(error_of(status, &error));
     while (status == SPAREKEY_OK && fgets(line, sizeof line, stdin)) {
         json_t *command = json_loads(line, 0, NULL);

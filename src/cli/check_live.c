@@ -4,7 +4,7 @@
 
 #include "cli/check.h"
 #include "cli/fetch.h"
-#include "gateway/echo.h"
+#include "keyring/echo.h"
 #include "openai/verdict.h"
 
 /* One free request for each key, and what it found. */

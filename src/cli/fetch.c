@@ -5,8 +5,8 @@
 
 #include "base/text.h"
 #include "gateway/credential.h"
-#include "gateway/echo.h"
 #include "gateway/way_out.h"
+#include "keyring/echo.h"
 #include "net/tls.h"
 
 struct fetcher {

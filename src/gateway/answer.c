@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "gateway/echo.h"
 #include "gateway/headers.h"
 #include "gateway/respond.h"
 #include "gateway/tell.h"
+#include "keyring/echo.h"
+#include "openai/advice.h"
 
 enum {
     TRAIL_MAX = 16, /* attempts named in x-sparekey-trail */
@@ -150,47 +151,6 @@ void answer_return(struct exchange *x, const struct plan_step *step)
     server_reply_end(request);
 }
 
-/* What a person can do about it. */
-static const char *advice(enum failure failure)
-{
-    switch (failure) {
-    case FAILURE_RATE:
-    case FAILURE_SLOW_DOWN: return "every key that could serve this request is rate limited";
-    case FAILURE_QUOTA:
-        return "every key that could serve this request has used up its quota or credit; see the "
-               "billing page of each organisation";
-    case FAILURE_REVOKED:
-    case FAILURE_DEACTIVATED:
-    case FAILURE_MISMATCHED:
-        return "no configured key is accepted by OpenAI; check OPENAI_API_KEY and its fallbacks";
-    case FAILURE_SCOPE:
-    case FAILURE_FORBIDDEN:
-    case FAILURE_MODEL:
-    case FAILURE_UNVERIFIED:
-    case FAILURE_TIER: return "no configured key has access to this model or endpoint";
-    case FAILURE_EGRESS_IP:
-    case FAILURE_REGION: return "OpenAI refuses requests from this machine's address or region";
-    case FAILURE_NETWORK:
-        return "OpenAI could not be reached; check the network and "
-               "SPAREKEY_UPSTREAM_URL";
-    case FAILURE_TIMEOUT: return "OpenAI did not answer in time";
-    case FAILURE_OVERLOADED:
-    case FAILURE_SERVER:
-    case FAILURE_CUT:
-    case FAILURE_GARBAGE: return "OpenAI failed repeatedly";
-    case FAILURE_DISABLED:
-        return "every key that could serve this request has been disabled by an operator";
-    case FAILURE_NONE:
-    case FAILURE_CALLER:
-    case FAILURE_POLICY:
-    case FAILURE_TOO_LARGE:
-    case FAILURE_CONFLICT:
-    case FAILURE_ABANDONED:
-    case FAILURE_COUNT: break;
-    }
-    return "no key could serve this request";
-}
-
 /* It was not OpenAI, and not the network. */
 static bool out_of_files(const struct exchange *x)
 {
@@ -200,12 +160,12 @@ static bool out_of_files(const struct exchange *x)
                         strcmp(upstream->failure, uv_strerror(UV_ENFILE)) == 0);
 }
 
-static const char *advice_on(const struct exchange *x, enum failure failure)
+static const char *advice_for(const struct exchange *x, enum failure failure)
 {
     if (failure == FAILURE_NETWORK && out_of_files(x))
         return "the gateway has run out of open files (ulimit -n) and cannot connect; raise the "
                "limit or lower SPAREKEY_MAX_CONNECTIONS";
-    return advice(failure);
+    return advice_on(failure);
 }
 
 void answer_give_up(struct exchange *x, const struct plan_step *step)
@@ -231,17 +191,17 @@ void answer_give_up(struct exchange *x, const struct plan_step *step)
     x->key = NULL; /* no key stands behind this answer */
     add_fields_or_leave(x, &fields, step->should_not_retry);
     unsigned attempts = x->plan.attempt_count;
-    tell_gave_up(x, step, text, advice_on(x, step->failure));
+    tell_gave_up(x, step, text, advice_for(x, step->failure));
     meter_give_up(x, step);
     exchange_end_failed(x);
     request->user = NULL;
     if (step->retry_after_s)
         respond_error(request, step->status, code, buffer_slice(&fields),
-                      "Sparekey: %s (%u attempts). Try again in %d s.", advice_on(x, step->failure),
-                      attempts, step->retry_after_s);
+                      "Sparekey: %s (%u attempts). Try again in %d s.",
+                      advice_for(x, step->failure), attempts, step->retry_after_s);
     else
         respond_error(request, step->status, code, buffer_slice(&fields),
-                      "Sparekey: %s (%u attempts).", advice_on(x, step->failure), attempts);
+                      "Sparekey: %s (%u attempts).", advice_for(x, step->failure), attempts);
     buffer_clear(&fields);
 }
 

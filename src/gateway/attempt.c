@@ -6,9 +6,9 @@
 
 #include "base/text.h"
 #include "gateway/credential.h"
-#include "gateway/echo.h"
 #include "gateway/headers.h"
 #include "gateway/respond.h"
+#include "keyring/echo.h"
 #include "openai/error_body.h"
 #include "openai/json_whole.h"
 #include "openai/response_failed.h"
@@ -170,19 +170,6 @@ static void describe_answer(struct exchange *x, enum transport transport, struct
     }
 }
 
-_Static_assert((int)LIMIT_DIMENSIONS == (int)REPORT_DIMENSIONS &&
-                   (int)LIMIT_PROJECT_TOKENS == (int)REPORT_PROJECT_TOKENS &&
-                   (int)LIMIT_IMAGES == (int)REPORT_IMAGES,
-               "headers and engine number the dimensions alike");
-
-static void copy_limits(const struct hints *hints, struct limit_report *ret)
-{
-    for (unsigned i = 0; i < REPORT_DIMENSIONS; i++) {
-        const struct limit_hint *hint = &hints->limits[i];
-        ret->readings[i] = (struct limit_reading){hint->limit, hint->remaining, hint->reset_ns};
-    }
-}
-
 struct answer_facts attempt_facts(struct exchange *x, struct limit_report *limits)
 {
     struct answer_facts facts = {.tokens = x->tokens};
@@ -194,7 +181,7 @@ struct answer_facts attempt_facts(struct exchange *x, struct limit_report *limit
     facts.model = peek_model(&x->ws->peek);
     if (x->status && !x->limits_told) {
         x->limits_told = true;
-        copy_limits(&x->ws->hints, limits);
+        hints_report(&x->ws->hints, limits);
         facts.limits = limits;
     }
     return facts;
@@ -372,8 +359,7 @@ static bool is_web_page(const struct exchange *x)
  * can still be had from another key. Anything else may be a long time coming. */
 static bool held_to_its_end(const struct exchange *x)
 {
-    return x->status >= 400 || headers_type_is_json(slice_str(x->ws->content_type)) ||
-           is_web_page(x);
+    return x->status >= 400 || json_content_type(slice_str(x->ws->content_type)) || is_web_page(x);
 }
 
 static void on_head(struct upstream_call *call, const struct http_head *head)
@@ -477,7 +463,7 @@ static bool is_whole_document(const struct exchange *x)
     if (is_web_page(x))
         return x->head_method;
     if (x->is_stream || x->head_method || x->status == 204 || is_rightly_empty(x) ||
-        !headers_type_is_json(slice_str(x->ws->content_type)))
+        !json_content_type(slice_str(x->ws->content_type)))
         return true;
     return json_whole(buffer_slice(&x->ws->held)) ||
            headers_say_encoded(buffer_slice(&x->ws->held_fields));

@@ -4,7 +4,7 @@
 #define SPAREKEY_GATEWAY_CREDENTIAL_H
 
 #include "base/text.h"
-#include "gateway/keyring.h"
+#include "keyring/keyring.h"
 
 #ifdef __cplusplus
 extern "C" {

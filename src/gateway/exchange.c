@@ -3,17 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "gateway/headers.h"
 #include "gateway/last_resort.h"
 #include "gateway/respond.h"
+#include "openai/demand.h"
 #include "openai/error_body.h"
+#include "openai/json_whole.h"
 
 enum {
-    SMALL_BODY = 1024,      /* a longer body's buffer is made at once, not grown */
-    CHARACTERS_A_TOKEN = 4, /* of English text; what OpenAI's own estimate divides by */
-    AFFINITY_PREFIX = 1024, /* bytes of a body that tell prompts apart when no key does */
+    SMALL_BODY = 1024, /* a longer body's buffer is made at once, not grown */
 };
 
 static struct exchange *of_handler(struct request_handler *handler)
@@ -178,7 +177,7 @@ static enum status note_request(struct workspace *ws, const struct http_head *he
                                 const struct admission *admission)
 {
     ws->method_len = slice_copy(head->method, ws->method, sizeof ws->method);
-    ws->is_json = headers_type_is_json(admission->content_type);
+    ws->is_json = json_content_type(admission->content_type);
     peek_init(&ws->peek);
     enum status status = buffer_append(&ws->suffix, admission->path_suffix, HTTP_HEAD_MAX);
     if (status == STATUS_OK)
@@ -306,20 +305,6 @@ static void on_body(struct request_handler *handler, const char *data, size_t le
         peek_feed(&ws->peek, data, len);
 }
 
-/* Whether work that may have run may be asked for again (openai-protocol.md §2.4). */
-static bool is_stateless(const struct exchange *x)
-{
-    const struct peek *peek = &x->ws->peek;
-
-    if (x->endpoint.stateful)
-        return false;
-    if (slice_eq(slice_of(x->ws->method, x->ws->method_len), SLICE("GET")) || x->head_method)
-        return true;
-    if (x->endpoint.family == FAMILY_RESPONSES)
-        return peek->store_false && !peek->references && !peek->background;
-    return !peek->store_true;
-}
-
 /* ---- the plan's word --------------------------------------------------------------------- */
 
 static void start_waiting(struct exchange *x)
@@ -409,57 +394,24 @@ void exchange_wake(struct exchange *x)
     exchange_ask(x);
 }
 
-/* What the request will be charged at admission (openai-protocol.md §3): the prompt by its
- * characters, plus what it may answer at most. An upper estimate; the answer corrects it. */
-static int64_t estimate_tokens(const struct workspace *ws)
-{
-    const struct peek *peek = &ws->peek;
-    uint64_t answers = peek->n ? peek->n : 1;
-
-    if (!ws->is_json)
-        return 0;
-    return (int64_t)(ws->body.len / CHARACTERS_A_TOKEN + peek->max_output_tokens * answers);
-}
-
-static uint32_t images_of(const struct workspace *ws)
-{
-    return ws->peek.n ? (uint32_t)ws->peek.n : 1; /* the peek keeps no larger count */
-}
-
-/* The same for requests that can share a prompt cache: the key they name, else how they begin. */
-static uint64_t affinity_of(const struct exchange *x)
-{
-    static const struct hash_seed seed = {0, 0};
-    const struct workspace *ws = x->ws;
-
-    if (!x->settings->prompt_affinity || !ws->is_json)
-        return 0;
-    if (ws->peek.cache_key_len)
-        return hash_bytes(&seed, slice_of(ws->peek.cache_key, ws->peek.cache_key_len));
-    size_t len = ws->body.len < AFFINITY_PREFIX ? ws->body.len : AFFINITY_PREFIX;
-    return hash_bytes(&seed, slice_of(ws->body.data, len));
-}
-
 static void begin_plan(struct exchange *x)
 {
+    const struct workspace *ws = x->ws;
     struct plan_step step;
     struct key_entry *entry;
-    bool stateless = is_stateless(x);
-    struct plan_request request = {
-        .family = (uint8_t)x->endpoint.family,
-        .stream = x->ws->peek.stream,
-        .stateless = stateless,
-        .opaque = x->endpoint.family == FAMILY_UNKNOWN,
-        .bound = x->endpoint.names_object || x->ws->peek.references,
-        .model = peek_model(&x->ws->peek),
-        .deadline_ns = x->plan.deadline_ns,
-        .tokens = estimate_tokens(x->ws),
-        .images = x->endpoint.family == FAMILY_IMAGES ? images_of(x->ws) : 0,
-        .affinity = affinity_of(x),
-        .drill_keys = x->rehearsal ? x->rehearsal->keys : 0,
+    struct plan_request request;
+    struct demand demand = {
+        .endpoint = x->endpoint,
+        .method = slice_of(ws->method, ws->method_len),
+        .peek = &ws->peek,
+        .json = ws->is_json ? buffer_slice(&ws->body) : slice_of(NULL, 0),
+        .affinity = x->settings->prompt_affinity,
     };
 
-    x->call.may_replay = stateless;
+    demand_plan(&demand, &request);
+    request.deadline_ns = x->plan.deadline_ns;
+    request.drill_keys = x->rehearsal ? x->rehearsal->keys : 0;
+    x->call.may_replay = request.stateless;
     keyring_begin(exchange_ring(x), &x->plan, &request, exchange_now(x), &step, &entry);
     follow(x, &step, entry);
 }

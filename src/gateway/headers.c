@@ -251,14 +251,6 @@ static void end_lines(struct lines *lines, struct buffer *out)
     out->len = (size_t)(lines->at - out->data);
 }
 
-bool headers_type_is_json(struct slice content_type)
-{
-    struct slice behind = slice_from(content_type, SLICE("application/json").len);
-
-    return slice_starts(content_type, SLICE("application/json")) &&
-           (!behind.len || behind.ptr[0] == ';' || behind.ptr[0] == ' ');
-}
-
 void headers_drop_line(struct buffer *lines, struct slice name)
 {
     size_t from = 0, kept = 0;

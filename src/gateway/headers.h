@@ -44,9 +44,6 @@ void headers_drop_line(struct buffer *lines, struct slice name);
 /* Whether the lines of an answer say that its body is compressed, though nobody asked for that. */
 bool headers_say_encoded(struct slice lines);
 
-/* Whether a Content-Type is that of one JSON document: no application/jsonl, no json-seq. */
-bool headers_type_is_json(struct slice content_type);
-
 #ifdef __cplusplus
 }
 #endif

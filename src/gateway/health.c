@@ -7,6 +7,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
+#include "keyring/condition.h"
 #include "openai/error_body.h"
 #include "pool/breaker.h"
 
@@ -25,24 +26,6 @@ struct moment {
 static struct moment moment_of(int64_t now_ns)
 {
     return (struct moment){now_ns, net_wall_ms()};
-}
-
-/* What brings the key back, in the words of docs/health.md; NULL: nothing has to. */
-static const char *readmission(const struct key_view *view)
-{
-    if (view->disabled)
-        return "operator";
-    switch (view->circuit) {
-    case CIRCUIT_CLOSED: return NULL;
-    case CIRCUIT_HALF_OPEN: return "a live request";
-    case CIRCUIT_OPEN: break;
-    }
-    switch (view->probe) {
-    case PROBE_FREE: return "free probe";
-    case PROBE_LIVE: return "a live request";
-    case PROBE_TIME: break;
-    }
-    return "time";
 }
 
 /* ---- writing ----------------------------------------------------------------------------- */
@@ -204,7 +187,7 @@ static void put_reason(struct text *t, const struct key_view *v, struct moment m
         put_evidence(t, &v->evidence);
     else
         text_put(t, SLICE("null"));
-    put_words(t, SLICE(",\"readmittedBy\":"), readmission(v));
+    put_words(t, SLICE(",\"readmittedBy\":"), condition_readmission(v));
 }
 
 static void put_times(struct text *t, const struct key_view *v, struct moment moment)
@@ -289,13 +272,6 @@ static void count(struct summary *s, const struct key_view *view)
     s->successes += view->successes;
 }
 
-static const char *overall(const struct summary *s)
-{
-    if (s->ready == 0)
-        return "unhealthy";
-    return s->by_condition[KEY_UNHEALTHY] ? "degraded" : "healthy";
-}
-
 /* The keys' part, while they are being walked. */
 struct listing {
     const struct health_query *query;
@@ -354,7 +330,8 @@ static enum status assemble(const struct listing *l, struct buffer *out)
     struct text t = text_into(out, HEALTH_BYTES_MAX);
 
     put_bool(&t, SLICE("{\"success\":"), l->summary.ready > 0);
-    put_words(&t, SLICE(",\"overallStatus\":"), overall(&l->summary));
+    put_words(&t, SLICE(",\"overallStatus\":"),
+              condition_overall(l->summary.ready, l->summary.by_condition[KEY_UNHEALTHY]));
     put_summary(&t, &l->summary);
     if (l->query->paged || l->shown < l->matched)
         put_page(&t, l);

@@ -8,6 +8,7 @@
 #define SPAREKEY_GATEWAY_HEALTH_H
 
 #include "gateway/own.h"
+#include "keyring/condition.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/credential.h"
-#include "gateway/echo.h"
+#include "keyring/echo.h"
 #include "openai/verdict.h"
 
 enum {

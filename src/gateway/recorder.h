@@ -9,7 +9,7 @@
 #ifndef SPAREKEY_GATEWAY_RECORDER_H
 #define SPAREKEY_GATEWAY_RECORDER_H
 
-#include "gateway/keyring.h"
+#include "keyring/keyring.h"
 #include "observe/log.h"
 #include "store/history.h"
 

@@ -3,8 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "gateway/echo.h"
 #include "gateway/exchange_state.h"
+#include "keyring/echo.h"
 #include "pool/breaker.h"
 
 /* ---- one event, one line ------------------------------------------------------------------ */

@@ -10,8 +10,8 @@
 #ifndef SPAREKEY_GATEWAY_TELL_H
 #define SPAREKEY_GATEWAY_TELL_H
 
-#include "gateway/keyring.h"
 #include "gateway/worker.h"
+#include "keyring/keyring.h"
 #include "observe/events.h"
 
 #ifdef __cplusplus

@@ -7,9 +7,9 @@
 
 #include "base/number.h"
 #include "base/text.h"
-#include "gateway/echo.h"
 #include "gateway/exchange_state.h"
 #include "gateway/tracer.h"
+#include "keyring/echo.h"
 
 /* "00-" trace "-" span "-01" */
 enum { TRACE_DIGITS = 32, SPAN_DIGITS = 16, PARENT_LEN = 3 + TRACE_DIGITS + 1 + SPAN_DIGITS + 3 };

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 #include "gateway/handler.h"
-#include "gateway/keyring.h"
 #include "gateway/way_out.h"
+#include "keyring/keyring.h"
 #include "net/server.h"
 #include "net/upstream.h"
 #include "observe/events.h"

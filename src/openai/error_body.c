@@ -2,40 +2,13 @@
 
 #include <stdint.h>
 
+#include "base/utf8.h"
+
 /* The longest text an error may quote. Escaped, a byte takes six at most: what is appended is
  * bounded by this, whatever `out` holds already. */
 #define ERROR_TEXT_MAX 65536
 
 /* ---- writing ---- */
-
-/* The length of the UTF-8 sequence at the beginning of `s` (RFC 3629: no overlong forms, no
- * surrogates), 0 when it is none. */
-static size_t utf8_length(struct slice s)
-{
-    const unsigned char *p = (const unsigned char *)s.ptr;
-    unsigned char low = 0x80, high = 0xBF;
-    size_t len;
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] < 0xC2 || p[0] > 0xF4)
-        return 0;
-    len = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
-    switch (p[0]) {
-    case 0xE0: low = 0xA0; break;
-    case 0xED: high = 0x9F; break;
-    case 0xF0: low = 0x90; break;
-    case 0xF4: high = 0x8F; break;
-    default: break;
-    }
-    if (s.len < len || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++) {
-        if (p[i] < 0x80 || p[i] > 0xBF)
-            return 0;
-    }
-    return len;
-}
 
 static enum status append(struct buffer *out, struct slice bytes)
 {
@@ -85,7 +58,12 @@ static enum status append_special(struct buffer *out, struct slice s, size_t *re
 
 enum status json_write_string(struct buffer *out, struct slice text)
 {
-    enum status status = text.len > ERROR_TEXT_MAX ? STATUS_LIMIT : append(out, SLICE("\""));
+    return text.len > ERROR_TEXT_MAX ? STATUS_LIMIT : json_write_long(out, text);
+}
+
+enum status json_write_long(struct buffer *out, struct slice text)
+{
+    enum status status = append(out, SLICE("\""));
 
     while (status == STATUS_OK && text.len) {
         size_t len = plain_length(text);

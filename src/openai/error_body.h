@@ -26,6 +26,10 @@ enum status error_object_write(struct buffer *out, struct slice message, struct 
 NODISCARD
 enum status json_write_string(struct buffer *out, struct slice text);
 
+/* The same without a limit, for what is no error: prompts. */
+NODISCARD
+enum status json_write_long(struct buffer *out, struct slice text);
+
 /* Overwrites key fragments ("sk-…" and the like, also already starred ones) inside upstream text
  * with '*', in place and of the same length, so that lengths and framing stay true. */
 void redact_keys(char *text, size_t len);

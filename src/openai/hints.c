@@ -1,6 +1,7 @@
 #include "openai/hints.h"
 
 #include "base/number.h"
+#include "pool/plan.h"
 
 /* Everything here errs towards "unknown": a header that is absent, malformed, negative, or that
  * contradicts itself says nothing, and never says zero. A wrong wait of a day costs more than a
@@ -508,4 +509,17 @@ int64_t hints_asked_wait_ns(const struct hints *hints, struct slice message)
     if (hints->retry_after_ns != HINT_NONE)
         return hints->retry_after_ns;
     return message_wait_ns(message);
+}
+
+_Static_assert((int)LIMIT_DIMENSIONS == (int)REPORT_DIMENSIONS &&
+                   (int)LIMIT_PROJECT_TOKENS == (int)REPORT_PROJECT_TOKENS &&
+                   (int)LIMIT_IMAGES == (int)REPORT_IMAGES,
+               "headers and engine number the dimensions alike");
+
+void hints_report(const struct hints *hints, struct limit_report *ret)
+{
+    for (unsigned i = 0; i < REPORT_DIMENSIONS; i++) {
+        const struct limit_hint *hint = &hints->limits[i];
+        ret->readings[i] = (struct limit_reading){hint->limit, hint->remaining, hint->reset_ns};
+    }
 }

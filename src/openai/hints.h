@@ -33,6 +33,8 @@ struct limit_hint {
     int64_t reset_ns;  /* until the bucket is completely full */
 };
 
+struct limit_report;
+
 struct hints {
     int64_t retry_after_ms_ns; /* retry-after-ms, as nanoseconds */
     int64_t retry_after_ns;    /* retry-after: seconds, float or HTTP date */
@@ -75,6 +77,9 @@ int64_t hints_wait_ns(const struct hints *hints, struct slice message);
 /* The same without the last step: only what the answer asks for in so many words. For failures
  * that are no rate limit, where an exhausted bucket is beside the point. */
 int64_t hints_asked_wait_ns(const struct hints *hints, struct slice message);
+
+/* The limits in the words of the engine. */
+void hints_report(const struct hints *hints, struct limit_report *ret);
 
 #ifdef __cplusplus
 }

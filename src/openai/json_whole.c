@@ -50,3 +50,11 @@ bool json_whole(struct slice text)
     } while (at < end && depth > 0);
     return depth == 0 && skip_space(at, end) == end;
 }
+
+bool json_content_type(struct slice content_type)
+{
+    struct slice behind = slice_from(content_type, SLICE("application/json").len);
+
+    return slice_starts(content_type, SLICE("application/json")) &&
+           (!behind.len || behind.ptr[0] == ';' || behind.ptr[0] == ' ');
+}

@@ -17,6 +17,9 @@ extern "C" {
  * it is asked about every answer, and costs a quarter of a scan that does (json_scan). */
 bool json_whole(struct slice text);
 
+/* Whether a Content-Type is that of one JSON document: no application/jsonl, no json-seq. */
+bool json_content_type(struct slice content_type);
+
 #ifdef __cplusplus
 }
 #endif

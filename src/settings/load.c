@@ -365,11 +365,22 @@ static enum status read_yaml(struct loading *l)
 
 /* ---- judging ---------------------------------------------------------------------------------- */
 
+/* What was said of an option, NULL: nothing. */
+static const struct entry *entry_of(const struct loading *l, enum option_id id)
+{
+    const struct entry *entry = loading_find(l, slice_str(option_table[id].name));
+
+    if (entry || id != OPTION_UPSTREAM_URL || !l->sources->base_url)
+        return entry;
+    entry = loading_find(l, SLICE("OPENAI_BASE_URL"));
+    return entry && entry->value.len ? entry : NULL; /* SDKs take an empty one for none */
+}
+
 static enum status set_option(struct loading *l, enum option_id id)
 {
     const struct option *option = &option_table[id];
     struct loaded *loaded = l->loaded;
-    const struct entry *entry = loading_find(l, slice_str(option->name));
+    const struct entry *entry = entry_of(l, id);
     char expected[EXPECTED_MAX], quoted[REPORT_QUOTE_MAX];
 
     if (!entry)
@@ -377,7 +388,7 @@ static enum status set_option(struct loading *l, enum option_id id)
     enum status status = value_parse(option, slice_trim(entry->value), &loaded->strings,
                                      &loaded->settings, expected);
     if (status == STATUS_INVALID) {
-        report_error(&l->reporter, &entry->origin, option->name, "expected %s, got %s", expected,
+        report_error(&l->reporter, &entry->origin, entry->name.ptr, "expected %s, got %s", expected,
                      report_quote(entry->value, false, quoted));
         return STATUS_OK;
     }

@@ -129,6 +129,9 @@ struct settings_sources {
     char **environment;    /* NULL-terminated, as environ; may be NULL */
     const char *directory; /* of .env.local, .env and sparekey.yaml, and what relative paths are
                                relative to; NULL = none of them */
+    bool
+        base_url; /* OPENAI_BASE_URL is heard as SPAREKEY_UPSTREAM_URL, where that is not said: of the
+                      library, which is an OpenAI client; to the gateway it is its own address */
     const struct settings *previous; /* on a reload: the settings before. A secret variable that
                                         settings_wipe_environment has emptied since keeps the value
                                         it had. NULL on the first load */

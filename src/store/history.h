@@ -28,7 +28,7 @@
 #include "base/buffer.h"
 #include "base/hash.h"
 #include "base/status.h"
-#include "pool/verdict.h"
+#include "pool/history_group.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,34 +40,6 @@ extern "C" {
 #define HISTORY_BUSY_MS         2000  /* how long another process may hold the file */
 #define HISTORY_NAME_MAX        96    /* bytes of a key's name, with its terminator */
 #define HISTORY_MASK_MAX        16
-
-/* What failed attempts are summed as; name as in the API and a column of the file. */
-#define HISTORY_GROUP_TABLE(X)                                                                     \
-    X(HISTORY_RATE_LIMITED, rate_limited) /* a limit of requests or tokens */                      \
-    X(HISTORY_QUOTA, quota)               /* no credit, a spend limit */                           \
-    X(HISTORY_KEY, key_fault)             /* revoked, not permitted, wrong account */              \
-    X(HISTORY_SERVICE, service)           /* 5xx, overloaded, answers that make no sense */        \
-    X(HISTORY_NETWORK, network)           /* no connection, no answer in time, cut */              \
-    X(HISTORY_CALLER, caller)             /* the request itself was refused, or its client left */
-
-enum history_group {
-#define X(code, name) code,
-    HISTORY_GROUP_TABLE(X)
-#undef X
-        HISTORY_GROUPS
-};
-
-/* The group of a class of failures. */
-enum history_group history_group_of(enum failure failure);
-const char *history_group_name(enum history_group group);
-
-/* Of one key, or of all, in a stretch of time. */
-struct history_counts {
-    uint64_t requests;  /* attempts at the key that ended */
-    uint64_t successes; /* of them */
-    uint64_t failures[HISTORY_GROUPS];
-    uint64_t failovers; /* requests it took over after another key had failed */
-};
 
 void history_counts_add(struct history_counts *to, const struct history_counts *from);
 uint64_t history_failures(const struct history_counts *counts); /* of all groups */

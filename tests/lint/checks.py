@@ -20,14 +20,15 @@ ARROWS = {
     "pool": {"base"},
     "openai": {"base", "pool"},
     "settings": {"base", "pool", "openai"},
+    "keyring": {"base", "pool", "openai", "settings"},
     "net": {"base"},
     "observe": {"base"},
     "store": {"base", "pool", "openai"},
-    "client": {"base", "pool", "openai", "settings", "observe", "store"},
-    "gateway": {"base", "pool", "openai", "settings", "net", "observe", "store"},
+    "client": {"base", "pool", "openai", "settings", "keyring", "sparekey"}, # include/sparekey
+    "gateway": {"base", "pool", "openai", "settings", "keyring", "net", "observe", "store"},
     "mock": {"base", "pool", "openai", "settings", "net", "observe"},
-    "cli": {"base", "pool", "openai", "settings", "net", "observe", "store", "client", "gateway",
-            "mock"},
+    "cli": {"base", "pool", "openai", "settings", "keyring", "net", "observe", "store", "client",
+            "gateway", "mock"},
 }
 
 SANS_IO = ("base", "pool", "openai")

@@ -3,6 +3,7 @@
 import pytest
 
 from .gateway import Gateway
+from .library import Library
 from .mock import Mock, secret
 from .process import Failed, leak_in
 
@@ -31,6 +32,11 @@ class Stage:
         """`mock`: a Mock or a URL."""
         upstream = getattr(mock, "url", mock)
         return self._add(Gateway(self.directory, upstream, keys or ("a",), **options))
+
+    def library(self, mock, keys=("a", "b"), **settings):
+        """A program that uses libsparekey with these keys, in this order."""
+        return self._add(Library(self.directory, getattr(mock, "url", mock), keys,
+                                 settings=settings))
 
     def up(self, keys=("a", "b"), **settings):
         """A mock with these keys and a gateway that has all of them, in this order."""

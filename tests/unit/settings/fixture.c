@@ -59,8 +59,11 @@ enum status fixture_load(struct fixture *f, const char **arguments, const char *
                          bool with_rest)
 {
     /* A load writes to neither list. */
-    struct settings_sources sources = {(char **)(uintptr_t)arguments,
-                                       (char **)(uintptr_t)environment, f->directory, f->previous};
+    struct settings_sources sources = {.arguments = (char **)(uintptr_t)arguments,
+                                       .environment = (char **)(uintptr_t)environment,
+                                       .directory = f->directory,
+                                       .base_url = f->base_url,
+                                       .previous = f->previous};
 
     settings_report_clear(&f->report);
     if (f->settings != f->previous)

@@ -17,6 +17,7 @@ struct fixture {
     struct settings_report report;
     struct settings *settings; /* of the last load; NULL when it failed */
     const struct settings *previous;
+    bool base_url; /* settings_sources.base_url of the loads */
     char **rest;
 };
 

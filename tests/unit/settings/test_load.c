@@ -1,5 +1,7 @@
 /* Loading: who wins, and that everything wrong is said at once. */
 
+#include <string.h>
+
 #include "fixture.h"
 
 #include <errno.h>
@@ -204,6 +206,23 @@ static void a_failed_load_keeps_no_secret(void **state)
     secret_unref(again);
 }
 
+/* … but the library does, where nothing of ours is said. */
+static void the_library_reads_the_clients_variable(void **state)
+{
+    struct fixture *f = *state;
+
+    f->base_url = true;
+    must_load(f, NULL, LIST("OPENAI_BASE_URL=http://there:1/v1"));
+    assert_string_equal(f->settings->upstream.host, "there");
+    must_load(f, NULL,
+              LIST("OPENAI_BASE_URL=http://there:1/v1", "SPAREKEY_UPSTREAM_URL=http://here/v1"));
+    assert_string_equal(f->settings->upstream.host, "here");
+    must_load(f, NULL, LIST("OPENAI_BASE_URL="));
+    assert_string_equal(f->settings->upstream.host, "api.openai.com");
+    assert_int_equal(fixture_load(f, NULL, LIST("OPENAI_BASE_URL=there"), false), STATUS_INVALID);
+    assert_non_null(memmem(f->report.errors.data, f->report.errors.len, "OPENAI_BASE_URL: ", 17));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +233,7 @@ int main(void)
         TEST(what_is_no_file_is_told),
         TEST(a_ca_file_must_be_there),
         TEST(does_not_read_the_clients_variable),
+        TEST(the_library_reads_the_clients_variable),
         TEST(says_all_errors_at_once),
         TEST(warns_about_unknown_names),
         TEST(judges_only_our_own_lines_of_env_files),

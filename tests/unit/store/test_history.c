@@ -338,21 +338,6 @@ static void memory_keeps_a_day_of_totals(void **state)
     assert_int_equal(at(NULL, NOW).requests, 0);
 }
 
-/* The name of each group, and every class of failures has one. */
-static void classes_have_groups(void **state)
-{
-    (void)state;
-    assert_int_equal(history_group_of(FAILURE_RATE), HISTORY_RATE_LIMITED);
-    assert_int_equal(history_group_of(FAILURE_QUOTA), HISTORY_QUOTA);
-    assert_int_equal(history_group_of(FAILURE_REVOKED), HISTORY_KEY);
-    assert_int_equal(history_group_of(FAILURE_SERVER), HISTORY_SERVICE);
-    assert_int_equal(history_group_of(FAILURE_TIMEOUT), HISTORY_NETWORK);
-    assert_int_equal(history_group_of(FAILURE_CALLER), HISTORY_CALLER);
-    for (int f = 0; f < FAILURE_COUNT; f++)
-        assert_in_range(history_group_of((enum failure)f), 0, HISTORY_GROUPS - 1);
-    assert_string_equal(history_group_name(HISTORY_RATE_LIMITED), "rate_limited");
-}
-
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -371,7 +356,6 @@ int main(void)
         test(a_file_that_cannot_be_is_an_error),
         test(one_of_a_later_version_is_left_alone),
         test(memory_keeps_a_day_of_totals),
-        test(classes_have_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,13 +117,14 @@ static void the_password_is_wiped_and_survives_a_reload(void **state)
     struct fixture *f = *state;
 
     must_load(f, NULL, LIST(variable));
-    struct settings *before = settings_ref(f->settings);
+    struct settings *before = f->settings;
     settings_wipe_environment(before, environment);
     assert_string_equal(variable, "https_proxy=");
     f->previous = before;
     must_load(f, NULL, LIST(variable));
     assert_int_equal(settings_proxy_login(f->settings, login), strlen("user:hunter2"));
     assert_string_equal(login, "user:hunter2");
+    f->previous = NULL;
     settings_unref(before);
 }
 

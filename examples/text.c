@@ -4,18 +4,19 @@
 
 int main(int argc, char **argv)
 {
-    sparekey_client *client;
-    sparekey_result *answer;
+    sparekey_client *client = NULL;
+    sparekey_result *answer = NULL;
     sparekey_error error = SPAREKEY_ERROR_INIT;
+    const char *prompt = argc > 1 ? argv[1] : "Say hello.";
 
-    if (sparekey_client_from_environment(NULL, &client, &error) != SPAREKEY_OK ||
-        sparekey_generate_text(client, argc > 1 ? argv[1] : "Say hello.", NULL, &answer, &error) !=
-            SPAREKEY_OK) {
+    int code = sparekey_client_from_environment(NULL, &client, &error);
+    if (code == SPAREKEY_OK)
+        code = sparekey_generate_text(client, prompt, NULL, &answer, &error);
+    if (code == SPAREKEY_OK)
+        puts(sparekey_result_text(answer));
+    else
         fprintf(stderr, "text: %s\n", error.message);
-        return 1;
-    }
-    puts(sparekey_result_text(answer));
-    sparekey_result_free(answer);
+    sparekey_result_free(answer); /* NULL is allowed, here and below */
     sparekey_client_free(client);
-    return 0;
+    return code == SPAREKEY_OK ? 0 : 1;
 }

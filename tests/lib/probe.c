@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -648,7 +649,7 @@ static json_t *cancel(const json_t *command)
     return json_pack("{s:i}", "status", 0);
 }
 
-static volatile sig_atomic_t interruptions;
+static atomic_uint interruptions; /* signals come to any thread */
 
 static void on_alarm(int number)
 {

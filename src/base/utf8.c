@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
 size_t utf8_length(struct slice s)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
@@ -30,6 +32,11 @@ size_t utf8_length(struct slice s)
 bool utf8_valid(struct slice s)
 {
     while (s.len) {
+        if (s.len >= SLICE_WORD_BYTES &&
+            !(slice_word(s.ptr) & HIGH_BITS)) { /* plain ASCII, mostly */
+            s = slice_from(s, SLICE_WORD_BYTES);
+            continue;
+        }
         size_t len = utf8_length(s);
         if (len == 0)
             return false;

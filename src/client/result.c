@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "client/document.h"
+#include "client/parsed.h"
 
 /* A choice, an image, a vector or a model. */
 struct item {
@@ -24,14 +24,15 @@ struct piece {
 };
 
 struct sparekey_result {
-    json_t *document; /* what most pointers below lead into */
     struct buffer body;
+    char *merged;         /* the document of a stream's events; NULL: it is the body */
+    struct parsed tree;   /* of the document: what most pointers below lead into */
     struct piece *pieces; /* … and the others */
     struct item *items;
     size_t item_count;
     sparekey_tool_call *calls;
     size_t call_count;
-    char *calls_json;
+    const char *calls_json;
     const char *model, *answer_id;
     sparekey_usage usage;
     int http_status;
@@ -40,10 +41,27 @@ struct sparekey_result {
     sparekey_attempt attempts[SPAREKEY_ATTEMPTS_MAX];
 };
 
-static const char *string_at(const json_t *object, const char *name)
+typedef const struct parsed_node node;
+
+static node *get(const sparekey_result *r, node *object, const char *name)
 {
-    return json_string_value(json_object_get(object, name));
+    return parsed_get(&r->tree, object, name);
 }
+
+static const char *string_at(const sparekey_result *r, node *object, const char *name)
+{
+    return parsed_string(get(r, object, name));
+}
+
+static node *root(const sparekey_result *r)
+{
+    return parsed_root(&r->tree);
+}
+
+/* Each element, with its index. */
+#define EACH(r, array, element, index)                                                             \
+    for (index = 0, element = parsed_first(&(r)->tree, array); element;                            \
+         index++, element = parsed_next(&(r)->tree, element))
 
 static const char *or_empty(const char *text)
 {
@@ -89,15 +107,11 @@ static enum status make_items(sparekey_result *r, size_t count)
     return STATUS_OK;
 }
 
-static enum status make_calls(sparekey_result *r, json_t *array)
+/* Room for so many calls, and their JSON as it came. */
+static enum status make_calls(sparekey_result *r, size_t count)
 {
-    size_t count = json_array_size(array);
-
-    if (!count)
-        return STATUS_OK;
-    r->calls = keep(r, count * sizeof *r->calls);
-    r->calls_json = json_dumps(array, JSON_COMPACT);
-    return r->calls && r->calls_json ? STATUS_OK : STATUS_NO_MEMORY;
+    r->calls = keep(r, (count + 1) * sizeof *r->calls);
+    return r->calls ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 static void add_call(sparekey_result *r, const char *id, const char *name, const char *arguments)
@@ -106,101 +120,107 @@ static void add_call(sparekey_result *r, const char *id, const char *name, const
         (sparekey_tool_call){or_empty(id), or_empty(name), or_empty(arguments)};
 }
 
-static enum status read_tool_calls(sparekey_result *r, json_t *array)
+static enum status read_tool_calls(sparekey_result *r, node *array)
 {
-    json_t *call;
+    node *call;
     size_t i;
 
-    enum status status = make_calls(r, array);
+    if (!parsed_count(array))
+        return STATUS_OK;
+    enum status status = make_calls(r, parsed_count(array));
     if (status != STATUS_OK)
         return status;
-    json_array_foreach(array, i, call)
+    EACH(r, array, call, i)
     {
-        const json_t *function = json_object_get(call, "function");
-        add_call(r, string_at(call, "id"), string_at(function, "name"),
-                 string_at(function, "arguments"));
+        node *function = get(r, call, "function");
+        add_call(r, string_at(r, call, "id"), string_at(r, function, "name"),
+                 string_at(r, function, "arguments"));
     }
-    return STATUS_OK;
+    r->calls_json = keep_text(r, array->raw, slice_of(NULL, 0));
+    return r->calls_json ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 static enum status read_chat(sparekey_result *r)
 {
-    json_t *choices = json_object_get(r->document, "choices"), *choice;
+    node *choices = get(r, root(r), "choices"), *choice;
     size_t i;
-    enum status status = make_items(r, json_array_size(choices));
+    enum status status = make_items(r, parsed_count(choices));
 
     if (status != STATUS_OK)
         return status;
-    json_array_foreach(choices, i, choice)
+    EACH(r, choices, choice, i)
     {
-        json_t *message = json_object_get(choice, "message");
-        r->items[i].text = message ? string_at(message, "content") : string_at(choice, "text");
-        r->items[i].finish = string_at(choice, "finish_reason");
+        node *message = get(r, choice, "message");
+        r->items[i].text =
+            message ? string_at(r, message, "content") : string_at(r, choice, "text");
+        r->items[i].finish = string_at(r, choice, "finish_reason");
         if (i == 0)
-            status = read_tool_calls(r, json_object_get(message, "tool_calls"));
+            status = read_tool_calls(r, get(r, message, "tool_calls"));
     }
     return status;
 }
 
-static enum status add_output_text(struct buffer *text, const json_t *item)
+static enum status add_output_text(const sparekey_result *r, struct buffer *text, node *item)
 {
     enum status status = STATUS_OK;
-    json_t *part;
+    node *part;
     size_t i;
 
-    json_array_foreach(json_object_get(item, "content"), i, part)
+    EACH(r, get(r, item, "content"), part, i)
     {
-        struct slice piece = slice_str(string_at(part, "text"));
-        if (status == STATUS_OK && strcmp(or_empty(string_at(part, "type")), "output_text") == 0)
+        struct slice piece = slice_str(string_at(r, part, "text"));
+        if (status == STATUS_OK && strcmp(or_empty(string_at(r, part, "type")), "output_text") == 0)
             status = buffer_append(text, piece, SIZE_MAX);
     }
     return status;
 }
 
-static bool is_function_call(const json_t *item)
+static bool is_function_call(const sparekey_result *r, node *item)
 {
-    return strcmp(or_empty(string_at(item, "type")), "function_call") == 0;
+    return strcmp(or_empty(string_at(r, item, "type")), "function_call") == 0;
 }
 
 /* The items of a response's output that are calls. */
-static enum status read_function_calls(sparekey_result *r, const json_t *output)
+static enum status read_function_calls(sparekey_result *r, node *output)
 {
-    json_t *calls = json_array(), *item;
-    bool memory = calls != NULL;
+    struct buffer json = {0};
+    node *item;
     size_t i;
+    enum status status = make_calls(r, parsed_count(output));
 
-    json_array_foreach(output, i, item)
+    EACH(r, output, item, i)
     {
-        if (memory && is_function_call(item))
-            memory = json_array_append(calls, item) == 0;
-    }
-    enum status status = memory ? make_calls(r, calls) : STATUS_NO_MEMORY;
-    json_array_foreach(calls, i, item)
-    {
+        if (status != STATUS_OK || !is_function_call(r, item))
+            continue;
+        status = buffer_append(&json, json.len ? SLICE(",") : SLICE("["), SIZE_MAX);
         if (status == STATUS_OK)
-            add_call(r, string_at(item, "call_id"), string_at(item, "name"),
-                     string_at(item, "arguments"));
+            status = buffer_append(&json, item->raw, SIZE_MAX);
+        add_call(r, string_at(r, item, "call_id"), string_at(r, item, "name"),
+                 string_at(r, item, "arguments"));
     }
-    json_decref(calls);
+    if (status == STATUS_OK && json.len) {
+        r->calls_json = keep_text(r, buffer_slice(&json), SLICE("]"));
+        status = r->calls_json ? STATUS_OK : STATUS_NO_MEMORY;
+    }
+    buffer_clear(&json);
     return status;
 }
 
 static enum status read_response(sparekey_result *r)
 {
-    const json_t *output = json_object_get(r->document, "output");
+    node *output = get(r, root(r), "output"), *item;
     struct buffer text = {0};
-    json_t *item;
     size_t i;
     enum status status = make_items(r, 1);
 
-    json_array_foreach(output, i, item)
+    EACH(r, output, item, i)
     {
         if (status == STATUS_OK)
-            status = add_output_text(&text, item);
+            status = add_output_text(r, &text, item);
     }
     if (status == STATUS_OK) {
         r->items[0].text = keep_text(r, buffer_slice(&text), slice_of(NULL, 0));
-        r->items[0].finish = string_at(r->document, "status");
+        r->items[0].finish = string_at(r, root(r), "status");
         status = r->items[0].text ? read_function_calls(r, output) : STATUS_NO_MEMORY;
     }
     buffer_clear(&text);
@@ -220,21 +240,27 @@ static enum status decode(sparekey_result *r, const char *text, const void **ret
     return status;
 }
 
-static enum status read_image(sparekey_result *r, struct item *image, const json_t *data,
-                              bool wants_url)
+/* "data:image/png;base64,…" */
+static const char *data_url(sparekey_result *r, const char *base64)
 {
-    const char *base64 = string_at(data, "b64_json");
-    const char *type = string_at(r->document, "output_format");
+    const char *type = string_at(r, root(r), "output_format");
+    char kind[64];
+    int len = snprintf(kind, sizeof kind, "data:image/%.16s;base64,", type ? type : "png");
+
+    return keep_text(r, slice_of(kind, (size_t)len), slice_str(base64));
+}
+
+static enum status read_image(sparekey_result *r, struct item *image, node *data, bool wants_url)
+{
+    const char *base64 = string_at(r, data, "b64_json");
     enum status status = STATUS_OK;
 
-    image->url = string_at(data, "url");
-    image->text = string_at(data, "revised_prompt");
+    image->url = string_at(r, data, "url");
+    image->text = string_at(r, data, "revised_prompt");
     if (base64)
         status = decode(r, base64, &image->bytes, &image->bytes_len);
     if (status == STATUS_OK && base64 && !image->url && wants_url) {
-        char kind[64];
-        int len = snprintf(kind, sizeof kind, "data:image/%.16s;base64,", type ? type : "png");
-        image->url = keep_text(r, slice_of(kind, (size_t)len), slice_str(base64));
+        image->url = data_url(r, base64);
         status = image->url ? STATUS_OK : STATUS_NO_MEMORY;
     }
     return status;
@@ -242,11 +268,11 @@ static enum status read_image(sparekey_result *r, struct item *image, const json
 
 static enum status read_images(sparekey_result *r, bool wants_url)
 {
-    json_t *data = json_object_get(r->document, "data"), *image;
+    node *data = get(r, root(r), "data"), *image;
     size_t i;
-    enum status status = make_items(r, json_array_size(data));
+    enum status status = make_items(r, parsed_count(data));
 
-    json_array_foreach(data, i, image)
+    EACH(r, data, image, i)
     {
         if (status == STATUS_OK)
             status = read_image(r, &r->items[i], image, wants_url);
@@ -255,26 +281,28 @@ static enum status read_images(sparekey_result *r, bool wants_url)
 }
 
 /* Numbers as JSON has them, or the little-endian floats that Base64 packs; ours are the same. */
-static enum status read_vector(sparekey_result *r, struct item *item, const json_t *value)
+static enum status read_vector(sparekey_result *r, struct item *item, node *value)
 {
-    if (json_is_string(value)) {
+    node *number;
+    size_t i;
+
+    if (parsed_string(value)) {
         const void *bytes = NULL;
         size_t len = 0;
-        enum status status = decode(r, json_string_value(value), &bytes, &len);
+        enum status status = decode(r, parsed_string(value), &bytes, &len);
         if (status == STATUS_OK && len % sizeof(float) != 0)
             return STATUS_INVALID;
         item->vector = bytes;
         item->vector_len = len / sizeof(float);
         return status;
     }
-    size_t count = json_array_size(value);
-    float *vector = keep(r, (count + 1) * sizeof *vector);
+    float *vector = keep(r, (parsed_count(value) + 1) * sizeof *vector);
     if (!vector)
         return STATUS_NO_MEMORY;
-    for (size_t i = 0; i < count; i++)
-        vector[i] = (float)json_number_value(json_array_get(value, i));
+    EACH(r, value, number, i)
+    vector[i] = (float)parsed_number(number);
     item->vector = vector;
-    item->vector_len = count;
+    item->vector_len = parsed_count(value);
     return STATUS_OK;
 }
 
@@ -282,56 +310,57 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "vectors come as littl
 
 static enum status read_embeddings(sparekey_result *r)
 {
-    json_t *data = json_object_get(r->document, "data"), *value;
-    size_t i, count = json_array_size(data);
+    node *data = get(r, root(r), "data"), *value;
+    size_t i, count = parsed_count(data);
     enum status status = make_items(r, count);
 
-    json_array_foreach(data, i, value)
+    EACH(r, data, value, i)
     {
-        const json_t *said = json_object_get(value, "index");
-        size_t index = json_is_integer(said) ? (size_t)json_integer_value(said) : i;
-        if (status == STATUS_OK && index >= count)
+        int64_t index = (int64_t)i;
+        (void)parsed_integer(get(r, value, "index"), &index);
+        if (status == STATUS_OK && (index < 0 || (size_t)index >= count))
             status = STATUS_INVALID;
         if (status == STATUS_OK)
-            status = read_vector(r, &r->items[index], json_object_get(value, "embedding"));
+            status = read_vector(r, &r->items[index], get(r, value, "embedding"));
     }
     return status;
 }
 
 static enum status read_models(sparekey_result *r)
 {
-    json_t *data = json_object_get(r->document, "data"), *model;
+    node *data = get(r, root(r), "data"), *model;
     size_t i;
-    enum status status = make_items(r, json_array_size(data));
+    enum status status = make_items(r, parsed_count(data));
 
-    json_array_foreach(data, i, model)
+    EACH(r, data, model, i)
     {
         if (status == STATUS_OK)
-            r->items[i].id = string_at(model, "id");
+            r->items[i].id = string_at(r, model, "id");
     }
     return status;
 }
 
-static int64_t number_at(const json_t *object, const char *name, const char *other)
+static int64_t number_at(const sparekey_result *r, node *object, const char *name,
+                         const char *other)
 {
-    const json_t *value = json_object_get(object, name);
+    node *value = get(r, object, name);
+    int64_t number = -1;
 
-    if (!value)
-        value = json_object_get(object, other);
-    return json_is_integer(value) ? (int64_t)json_integer_value(value) : -1;
+    (void)parsed_integer(value ? value : get(r, object, other), &number);
+    return number;
 }
 
 static void read_usage(sparekey_result *r)
 {
-    const json_t *usage = json_object_get(r->document, "usage");
+    node *usage = get(r, root(r), "usage");
 
     r->usage = (sparekey_usage){
-        .input_tokens = number_at(usage, "input_tokens", "prompt_tokens"),
-        .output_tokens = number_at(usage, "output_tokens", "completion_tokens"),
-        .total_tokens = number_at(usage, "total_tokens", "total_tokens"),
+        .input_tokens = number_at(r, usage, "input_tokens", "prompt_tokens"),
+        .output_tokens = number_at(r, usage, "output_tokens", "completion_tokens"),
+        .total_tokens = number_at(r, usage, "total_tokens", "total_tokens"),
     };
-    r->model = or_empty(string_at(r->document, "model"));
-    r->answer_id = or_empty(string_at(r->document, "id"));
+    r->model = or_empty(string_at(r, root(r), "model"));
+    r->answer_id = or_empty(string_at(r, root(r), "id"));
 }
 
 static enum status read_items(sparekey_result *r, const struct result_source *source)
@@ -348,14 +377,20 @@ static enum status read_items(sparekey_result *r, const struct result_source *so
 }
 
 /* The document that the items are read from; not of a raw answer, whose body is all there is. */
-static enum status load_document(sparekey_result *r, struct result_source *source)
+static enum status load_document(sparekey_result *r, const struct result_source *source)
 {
-    r->document = source->document;
-    source->document = NULL;
-    if (r->document || source->kind == RESULT_RAW)
+    struct slice text = buffer_slice(source->body);
+
+    if (source->kind == RESULT_RAW)
         return STATUS_OK;
-    enum status status = document_read(buffer_slice(source->body), &r->document);
-    return status == STATUS_OK && !json_is_object(r->document) ? STATUS_INVALID : status;
+    if (source->document) {
+        r->merged = json_dumps(source->document, JSON_COMPACT);
+        if (!r->merged)
+            return STATUS_NO_MEMORY;
+        text = slice_str(r->merged);
+    }
+    enum status status = parsed_read(&r->tree, text);
+    return status == STATUS_OK && root(r)->kind != PARSED_OBJECT ? STATUS_INVALID : status;
 }
 
 /* The body ends in a zero byte that its length does not count. */
@@ -406,8 +441,8 @@ void sparekey_result_free(sparekey_result *r)
 {
     if (!r)
         return;
-    json_decref(r->document);
-    free(r->calls_json);
+    parsed_clear(&r->tree);
+    free(r->merged);
     buffer_clear(&r->body);
     while (r->pieces) {
         struct piece *piece = r->pieces;

@@ -83,6 +83,30 @@ def test_a_loop_of_somebody_elses(stage):
         assert library.done(number)["text"] == f"echo: n{number}"
 
 
+@pytest.mark.parametrize("how", [{}, {"fd": True}, {"timeout": True}])
+def test_a_loop_that_waits_for_a_key_to_recover(stage, how):
+    """Nothing arrives meanwhile: time alone has to wake it."""
+    mock = stage.mock(("a",))
+    library = stage.library(mock, ["a"])
+    library.good("loop")
+    mock.fault("error:429_requests", count=1, retry_after_ms=200)
+    library.good("text", prompt="x", **{"async": "loop"}, id=1)
+    library.good("run", **how)
+    answer = library.done(1)
+    assert [attempt["failure"] for attempt in answer["attempts"]] == ["rate_limited", "ok"]
+
+
+def test_signals_interrupt_nothing(stage):
+    mock = stage.mock(("a", "b"))
+    library = stage.library(mock)
+    mock.change("a", latency_ms=5)
+    library.good("interrupt")
+    assert library.good("threads", threads=4, requests=10)["good"] == 40
+    library.good("text", prompt="x y", stream=True, **{"async": "thread"}, id=1)
+    answer = library.done(1)
+    assert answer["status"] == 0 and answer["streamed"] == "echo: x y", answer
+
+
 # ---- cancelling -----------------------------------------------------------------------------
 
 

@@ -7,11 +7,15 @@
  * `probe URL [NAME=value…] KEY…` makes a client of these settings and keys, without URL one of the
  * environment. Log and changes of health go to standard error. */
 #include <jansson.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -547,10 +551,18 @@ static json_t *threads(const json_t *command)
 
 static json_t *run_loop(const json_t *command)
 {
+    bool by_fd = json_is_true(json_object_get(command, "fd"));
+    bool by_timeout = json_is_true(json_object_get(command, "timeout"));
     int left, turns = 0;
 
     do {
-        left = sparekey_loop_run(probe.loop, -1);
+        /* "fd": as a foreign loop does, which knows nothing but the descriptor. */
+        struct pollfd readable = {.fd = sparekey_loop_fd(probe.loop), .events = POLLIN};
+        if (by_fd)
+            (void)poll(&readable, 1, -1);
+        else if (by_timeout)
+            (void)poll(&readable, 1, sparekey_loop_timeout_ms(probe.loop));
+        left = sparekey_loop_run(probe.loop, by_fd || by_timeout ? 0 : -1);
         turns++;
     } while (left > number_in(command, "until", 0));
     return json_pack("{s:i, s:i, s:i}", "status", 0, "left", left, "turns", turns);
@@ -637,6 +649,29 @@ static json_t *cancel(const json_t *command)
     return json_pack("{s:i}", "status", 0);
 }
 
+static atomic_uint interruptions; /* signals come to any thread */
+
+static void on_alarm(int number)
+{
+    (void)number;
+    interruptions++;
+}
+
+/* From now on whatever waits is interrupted a thousand times a second. Our own reading goes on by itself;
+ * epoll_wait never does. */
+static json_t *interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 1000}, {0, 1000}};
+
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGALRM, &action, NULL) != 0 || setitimer(ITIMER_REAL, &often, NULL) != 0)
+        abort();
+    while (interruptions == 0)
+        (void)pause();
+    return json_pack("{s:i}", "status", 0);
+}
+
 static json_t *open_loop(void)
 {
     int status = probe.loop ? 0 : sparekey_loop_new(probe.client, &probe.loop, NULL);
@@ -673,6 +708,8 @@ static json_t *obey(const json_t *command, int argc, char **argv)
         return run_loop(command);
     if (strcmp(op, "cancel") == 0)
         return cancel(command);
+    if (strcmp(op, "interrupt") == 0)
+        return interrupt();
     if (strcmp(op, "fork") == 0)
         return child(argc, argv);
     if (strcmp(op, "free") == 0)

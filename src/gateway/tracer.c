@@ -13,11 +13,19 @@
 #include "net/tls.h"
 #include "net/upstream.h"
 
-_Static_assert((TRACER_QUEUE & (TRACER_QUEUE - 1)) == 0, "numbers are places modulo TRACER_QUEUE");
-_Static_assert(TRACER_BATCH *TRACER_SPAN_BYTES < TRACER_BATCH_BYTES, "a batch fits its body");
-
 enum { TRACER_HEAD_MAX = 16384, TRACER_CONNECT_MS = 5000, TRACER_ANSWER_MS = 10000 };
 enum { TRACER_CALL_MS = TRACER_CONNECT_MS + TRACER_ANSWER_MS }; /* all of one */
+enum { BATCHES = TRACER_QUEUE / TRACER_BATCH + 1 };             /* one of them under way */
+
+_Static_assert(TRACER_QUEUE % TRACER_BATCH == 0, "what waits is whole batches");
+
+/* Spans as they are sent. There is room for TRACER_BATCH of the longest; what none needs is never
+ * touched, and so costs no memory. */
+struct batch {
+    char *bytes;
+    size_t len;
+    uint32_t spans;
+};
 
 struct tracer {
     struct log *log;
@@ -26,9 +34,10 @@ struct tracer {
     uint64_t ids;       /* state of the generator of ids; only through __atomic builtins */
 
     pthread_mutex_t lock;
-    struct span *ring;
-    uint64_t put, taken; /* running numbers, under the lock; the thread alone moves `taken` */
-    bool stopping;       /* likewise */
+    struct batch ring[BATCHES];
+    uint64_t filling, first; /* running numbers of batches, under the lock: these and those between
+                                them hold spans; the thread alone moves `first` */
+    bool stopping;           /* likewise */
     struct tracer_counts counts; /* only through __atomic builtins */
 
     /* The thread's own. */
@@ -41,138 +50,13 @@ struct tracer {
     struct upstream upstream;
     struct upstream_call call;
     struct wheel_timer limit; /* of the call, to the answer's last byte */
-    struct buffer body, length;
-    size_t batch; /* spans in `body` */
+    struct buffer length;     /* the value of content-length, and the head's end */
+    char frame[OTLP_FRAME_MAX];
+    struct batch *batch; /* the first, when it is closed: nobody writes there; else NULL */
     unsigned tries;
     int status;
     bool sending, complained, ending;
 };
-
-/* ---- JSON --------------------------------------------------------------------------------
- *
- * Written for every request, so without a check or a call for each piece: spans_json makes room for
- * the longest, and each function returns where its text ends. */
-
-#define PUT(p, literal) ((char *)memcpy(p, literal, sizeof(literal) - 1) + sizeof(literal) - 1)
-
-enum {
-    HEAD_JSON_MAX = 512, /* of what stands around the spans, without the service's name */
-    NAME_JSON_MAX = 48,  /* of a family's or verdict's name */
-};
-
-/* What a peer sent may be anything: bytes outside of printable ASCII, and the two that would need an
- * escape, become '?'. No branches, so that many bytes are done at once. */
-static char *put_plain(char *restrict p, const char *restrict value, size_t max)
-{
-    size_t len = strnlen(value, max);
-
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)value[i];
-        bool plain = (c >= ' ') & (c < 0x7f) & (c != '"') & (c != '\\');
-        p[i] = (char)(plain ? c : '?');
-    }
-    return p + len;
-}
-
-static char *put_number(char *p, uint64_t value)
-{
-    return p + number_format(value, p);
-}
-
-static char *put_hex(char *p, uint64_t value)
-{
-    number_format_hex(value, p);
-    return p + NUMBER_HEX_LEN;
-}
-
-/* Behind another attribute. An empty one is left out. */
-#define PUT_TEXT(p, key, value, max)                                                               \
-    (*(value) ? PUT(put_plain(PUT(p, ",{\"key\":\"" key "\",\"value\":{\"stringValue\":\""),       \
-                              value, max),                                                         \
-                    "\"}}")                                                                        \
-              : (p))
-
-/* OTLP writes 64-bit numbers as strings. */
-#define PUT_INT(p, key, value)                                                                     \
-    PUT(put_number(PUT(p, ",{\"key\":\"" key "\",\"value\":{\"intValue\":\""), value), "\"}}")
-
-static char *put_ids(char *p, const struct span *span)
-{
-    p = PUT(p, "{\"traceId\":\"");
-    p = put_hex(p, span->trace[0]);
-    p = put_hex(p, span->trace[1]);
-    p = put_hex(PUT(p, "\",\"spanId\":\""), span->id);
-    if (span->parent)
-        p = put_hex(PUT(p, "\",\"parentSpanId\":\""), span->parent);
-    return p;
-}
-
-/* The first attribute is one that is always there: each following brings its comma. */
-static char *put_server_attributes(char *p, const struct span *span)
-{
-    p = PUT(p, "{\"key\":\"http.request.method\",\"value\":{\"stringValue\":\"");
-    p = PUT(put_plain(p, span->method, sizeof span->method), "\"}}");
-    p = PUT_TEXT(p, "url.path", span->path, sizeof span->path);
-    p = PUT_TEXT(p, "sparekey.endpoint", span->family, NAME_JSON_MAX);
-    return PUT_INT(p, "sparekey.attempts", span->attempts);
-}
-
-static char *put_client_attributes(char *p, const struct span *span)
-{
-    p = PUT(p, "{\"key\":\"sparekey.key\",\"value\":{\"stringValue\":\"");
-    p = PUT(put_plain(p, span->mask, sizeof span->mask), "\"}}");
-    p = PUT_TEXT(p, "sparekey.key.name", span->key, sizeof span->key);
-    p = PUT_TEXT(p, "sparekey.verdict", span->verdict, NAME_JSON_MAX);
-    return PUT_TEXT(p, "sparekey.upstream.request_id", span->request_id, sizeof span->request_id);
-}
-
-static char *put_attributes(char *p, const struct span *span)
-{
-    p = span->kind == SPAN_SERVER ? put_server_attributes(p, span) : put_client_attributes(p, span);
-    return span->status ? PUT_INT(p, "http.response.status_code", span->status) : p;
-}
-
-static char *put_span(char *p, const struct span *span)
-{
-    p = PUT(put_ids(p, span), "\",\"name\":\"");
-    if (span->kind == SPAN_CLIENT)
-        p = PUT(p, "attempt ");
-    p = put_plain(p, span->family, NAME_JSON_MAX);
-    p = put_number(PUT(p, "\",\"kind\":"), span->kind);
-    p = put_number(PUT(p, ",\"startTimeUnixNano\":\""), (uint64_t)span->began_wall_ns);
-    p = put_number(PUT(p, "\",\"endTimeUnixNano\":\""), (uint64_t)span->ended_wall_ns);
-    p = put_attributes(PUT(p, "\",\"attributes\":["), span);
-    return span->failed ? PUT(p, "],\"status\":{\"code\":2}}") : PUT(p, "],\"status\":{}}");
-}
-
-static char *put_service(char *p, const char *service, size_t len)
-{
-    p = PUT(p,
-            "{\"resourceSpans\":[{\"resource\":{\"attributes\":["
-            "{\"key\":\"service.version\",\"value\":{\"stringValue\":\"" SPAREKEY_VERSION "\"}}");
-    p = PUT_TEXT(p, "service.name", service, len);
-    return PUT(p, "]},\"scopeSpans\":[{\"scope\":{\"name\":\"sparekey\"},\"spans\":[");
-}
-
-enum status spans_json(struct buffer *out, const char *service, const struct span *spans,
-                       size_t count)
-{
-    size_t service_len = strlen(service);
-    enum status status = buffer_reserve(
-        out, HEAD_JSON_MAX + service_len + count * TRACER_SPAN_BYTES, TRACER_BATCH_BYTES);
-
-    if (status != STATUS_OK)
-        return status;
-    char *p = put_service(out->data + out->len, service, service_len);
-    for (size_t i = 0; i < count; i++) {
-        if (i)
-            p = PUT(p, ",");
-        p = put_span(p, &spans[i]);
-    }
-    p = PUT(p, "]}]}]}");
-    out->len = (size_t)(p - out->data);
-    return STATUS_OK;
-}
 
 /* ---- the request's head ------------------------------------------------------------------ */
 
@@ -238,7 +122,7 @@ static enum status write_head(struct tracer *r, const struct settings *settings)
     enum status status = buffer_printf(
         &r->head, TRACER_HEAD_MAX,
         "POST %s/v1/traces HTTP/1.1\r\nhost: %s%s%s:%u\r\nuser-agent: sparekey/" SPAREKEY_VERSION
-        "\r\ncontent-type: application/json\r\n",
+        "\r\ncontent-type: application/x-protobuf\r\n",
         url->path, v6 ? "[" : "", url->host, v6 ? "]" : "", url->port);
 
     if (status == STATUS_OK && settings->otlp_headers)
@@ -250,7 +134,7 @@ static enum status write_head(struct tracer *r, const struct settings *settings)
 
 /* ---- sending ----------------------------------------------------------------------------- */
 
-static void look(struct tracer *r);
+static void look(struct tracer *r, bool due);
 
 static struct tracer *of_call(struct upstream_call *call)
 {
@@ -262,34 +146,6 @@ static void add(uint64_t *counter, uint64_t by)
     (void)__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
 }
 
-static uint64_t waiting(struct tracer *r)
-{
-    pthread_mutex_lock(&r->lock);
-    uint64_t count = r->put - r->taken;
-    pthread_mutex_unlock(&r->lock);
-    return count;
-}
-
-/* Writes the next batch; it ends where the ring does. Its places are taken until it is written, so
- * nobody writes there meanwhile. Returns the number of spans. */
-static size_t write_batch(struct tracer *r)
-{
-    uint64_t first = r->taken % TRACER_QUEUE, count = waiting(r);
-
-    if (count > TRACER_QUEUE - first)
-        count = TRACER_QUEUE - first;
-    if (count > TRACER_BATCH)
-        count = TRACER_BATCH;
-    if (count && spans_json(&r->body, r->service, r->ring + first, count) != STATUS_OK) {
-        r->body.len = 0;
-        add(&r->counts.lost, count);
-    }
-    pthread_mutex_lock(&r->lock);
-    r->taken += count;
-    pthread_mutex_unlock(&r->lock);
-    return r->body.len ? count : 0;
-}
-
 static bool is_stopping(struct tracer *r)
 {
     pthread_mutex_lock(&r->lock);
@@ -298,12 +154,30 @@ static bool is_stopping(struct tracer *r)
     return stopping;
 }
 
+/* The batch to be sent next, closed. NULL: there is none, or unless `due` it is not full yet. */
+static struct batch *take_batch(struct tracer *r, bool due)
+{
+    pthread_mutex_lock(&r->lock);
+    struct batch *batch = &r->ring[r->first % BATCHES];
+    bool open = r->first == r->filling;
+    bool wanted = !open || batch->spans == TRACER_BATCH || (due && batch->spans);
+    if (wanted && open)
+        r->filling++;
+    pthread_mutex_unlock(&r->lock);
+    return wanted ? batch : NULL;
+}
+
+/* Its place is free again. */
 static void forget_batch(struct tracer *r, uint64_t *counter)
 {
-    add(counter, r->batch);
-    r->batch = 0;
+    add(counter, r->batch->spans);
+    r->batch->len = 0;
+    r->batch->spans = 0;
+    r->batch = NULL;
     r->tries = 0;
-    r->body.len = 0;
+    pthread_mutex_lock(&r->lock);
+    r->first++;
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* Said once, until spans are taken again. */
@@ -334,7 +208,7 @@ static void fail(struct tracer *r, bool for_good, const char *why)
     if (for_good || ++r->tries == TRACER_TRIES || is_stopping(r))
         forget_batch(r, &r->counts.lost);
     if (is_stopping(r))
-        look(r);
+        look(r, false);
 }
 
 static void on_complete(struct upstream_call *call)
@@ -346,7 +220,7 @@ static void on_complete(struct upstream_call *call)
         r->sending = r->complained = false;
         net_timer_stop(&r->loop, &r->limit);
         forget_batch(r, &r->counts.exported);
-        look(r);
+        look(r, false);
         return;
     }
     (void)snprintf(why, sizeof why, "status %d", r->status);
@@ -375,19 +249,22 @@ static void limit_reached(struct wheel_timer *timer)
 static const struct upstream_ops callbacks = {
     .head = on_head, .body = on_body, .complete = on_complete, .failed = on_failed};
 
-static void put_part(struct tracer *r, const struct buffer *b)
+static void put_part(struct tracer *r, char *bytes, size_t len)
 {
-    r->call.parts[r->call.part_count++] = (struct iovec){b->data, b->len};
+    r->call.parts[r->call.part_count++] = (struct iovec){bytes, len};
 }
 
 static void send_batch(struct tracer *r)
 {
+    size_t frame_len = otlp_frame(r->frame, r->service, r->batch->len);
+
     r->length.len = 0;
-    enum status status = buffer_printf(&r->length, 64, "%zu\r\n\r\n", r->body.len);
+    enum status status = buffer_printf(&r->length, 64, "%zu\r\n\r\n", frame_len + r->batch->len);
     r->call = (struct upstream_call){.may_replay = true, .secret = true};
-    put_part(r, &r->head);
-    put_part(r, &r->length);
-    put_part(r, &r->body);
+    put_part(r, r->head.data, r->head.len);
+    put_part(r, r->length.data, r->length.len);
+    put_part(r, r->frame, frame_len);
+    put_part(r, r->batch->bytes, r->batch->len);
     r->status = 0;
     r->sending = true;
     if (status != STATUS_OK || upstream_send(&r->upstream, &r->call, &callbacks) != STATUS_OK) {
@@ -410,16 +287,21 @@ static void end(struct tracer *r)
     uv_close((uv_handle_t *)&r->async, NULL);
 }
 
-/* Something may be there to be sent. */
-static void look(struct tracer *r)
+/* Something may be there to be sent: a full batch, or when it is `due`, and at the end, whatever waits
+ * and what was refused. Under load a batch is full before the answer to the last one is here, and sending less
+ * would cost a call for a handful of spans. */
+static void look(struct tracer *r, bool due)
 {
-    if (r->sending || r->ending)
+    bool stopping = is_stopping(r);
+
+    due = due || stopping;
+    if (r->sending || r->ending || (r->batch && !due))
         return;
     if (!r->batch)
-        r->batch = write_batch(r);
+        r->batch = take_batch(r, due);
     if (r->batch)
         send_batch(r);
-    else if (is_stopping(r))
+    else if (stopping)
         end(r);
 }
 
@@ -432,7 +314,7 @@ static void timer_fired(struct wheel_timer *timer)
         return;
     }
     net_timer_start(&r->loop, timer, TRACER_INTERVAL_MS);
-    look(r);
+    look(r, true);
 }
 
 static void woken(uv_async_t *async)
@@ -442,7 +324,7 @@ static void woken(uv_async_t *async)
 
     if (is_stopping(r) && !r->ending)
         net_timer_start(&r->loop, &r->timer, TRACER_FLUSH_MS);
-    look(r);
+    look(r, false);
 }
 
 static void *run(void *argument)
@@ -455,16 +337,33 @@ static void *run(void *argument)
 
 /* ---- any thread -------------------------------------------------------------------------- */
 
+/* Under the lock. NULL: all are full. */
+static struct batch *open_batch(struct tracer *r)
+{
+    struct batch *batch = &r->ring[r->filling % BATCHES];
+
+    if (batch->spans < TRACER_BATCH)
+        return batch;
+    return r->filling - r->first < BATCHES - 1 ? &r->ring[++r->filling % BATCHES] : NULL;
+}
+
 void tracer_add(struct tracer *r, const struct span *span)
 {
+    char bytes[OTLP_SPAN_MAX];
+    size_t len = otlp_span(bytes, span);
+    bool full = false;
+
     pthread_mutex_lock(&r->lock);
-    uint64_t before = r->put - r->taken;
-    if (before < TRACER_QUEUE)
-        r->ring[r->put++ % TRACER_QUEUE] = *span;
+    struct batch *batch = open_batch(r);
+    if (batch) {
+        memcpy(batch->bytes + batch->len, bytes, len);
+        batch->len += len;
+        full = ++batch->spans == TRACER_BATCH;
+    }
     pthread_mutex_unlock(&r->lock);
-    if (before == TRACER_QUEUE)
+    if (!batch)
         add(&r->counts.dropped, 1);
-    if (before + 1 == TRACER_BATCH)
+    if (full)
         uv_async_send(&r->async);
 }
 
@@ -491,11 +390,11 @@ static void free_memory(struct tracer *r)
     tls_context_free(r->tls);
     proxy_unref(r->proxy);
     buffer_wipe(&r->head);
-    buffer_clear(&r->body);
     buffer_clear(&r->length);
     pthread_mutex_destroy(&r->lock);
     free(r->service);
-    free(r->ring);
+    for (size_t i = 0; i < BATCHES; i++)
+        free(r->ring[i].bytes);
     free(r);
 }
 
@@ -554,6 +453,16 @@ static enum status start_thread(struct tracer *r)
     return STATUS_NO_MEMORY;
 }
 
+static bool make_ring(struct tracer *r)
+{
+    for (size_t i = 0; i < BATCHES; i++) {
+        r->ring[i].bytes = malloc(TRACER_BATCH * OTLP_SPAN_MAX);
+        if (!r->ring[i].bytes)
+            return false;
+    }
+    return true;
+}
+
 enum status tracer_start(const struct settings *settings, struct log *log, struct tracer **ret)
 {
     *ret = NULL;
@@ -564,11 +473,10 @@ enum status tracer_start(const struct settings *settings, struct log *log, struc
         return STATUS_NO_MEMORY;
     pthread_mutex_init(&r->lock, NULL);
     r->log = log;
-    r->ring = calloc(TRACER_QUEUE, sizeof *r->ring);
     r->service = strdup(settings->service_name ? settings->service_name : "sparekey");
     if (getrandom(&r->ids, sizeof r->ids, 0) != sizeof r->ids)
         r->ids = uv_hrtime(); /* ids need variety, not secrecy */
-    enum status status = r->ring && r->service ? write_head(r, settings) : STATUS_NO_MEMORY;
+    enum status status = make_ring(r) && r->service ? write_head(r, settings) : STATUS_NO_MEMORY;
     if (status == STATUS_OK && settings->otlp_endpoint.tls)
         status = make_tls(r, settings);
     if (status == STATUS_OK)

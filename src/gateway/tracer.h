@@ -1,13 +1,14 @@
-/* The tracer: takes finished spans and sends them to a collector, OTLP/HTTP in JSON.
+/* The tracer: takes finished spans and sends them to a collector, OTLP/HTTP in protobuf.
  *
- *   workers ──tracer_add──▶ ring of TRACER_QUEUE spans ──▶ its own thread ──POST /v1/traces──▶ collector
+ *   workers ──tracer_add──▶ ring of batches ──▶ its own thread ──POST /v1/traces──▶ collector
  *
  * What always holds:
- * - tracer_add copies a span into the ring under a lock that is held for nothing else, and never
- *   waits for the collector; with the ring full the span is dropped and counted. Text is made of it
- *   by the tracer's thread, where it stands;
- * - one batch is under way at a time. What the collector refuses for the moment (429, 502, 503, 504)
- *   or cannot be reached for is sent again, TRACER_TRIES times in all, and is lost then;
+ * - tracer_add writes a span as it will be sent (otlp.h), and copies it into the ring under a lock
+ *   that is held for nothing else: a batch goes to the socket from where it stands. It never waits
+ *   for the collector; with the ring full the span is dropped and counted;
+ * - one batch is under way at a time, its place taken until it is sent or lost. What the collector
+ *   refuses for the moment (429, 502, 503, 504) or cannot be reached for is sent again when the
+ *   interval has passed, TRACER_TRIES times in all, and is lost then;
  * - without OTEL_EXPORTER_OTLP_ENDPOINT there is no tracer, and no request knows of traces.
  */
 #ifndef SPAREKEY_GATEWAY_TRACER_H
@@ -16,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/otlp.h"
 #include "observe/log.h"
 #include "settings/settings.h"
 
@@ -23,39 +25,13 @@
 extern "C" {
 #endif
 
-#define TRACER_QUEUE       4096    /* spans waiting; a power of two */
-#define TRACER_BATCH       512     /* of them sent together */
-#define TRACER_SPAN_BYTES  1280    /* more than the longest span has as JSON */
-#define TRACER_BATCH_BYTES 1048576 /* with what stands around them */
-#define TRACER_INTERVAL_MS 1000    /* no span waits longer for the collector than this */
+#define TRACER_QUEUE       4096 /* spans waiting; whole batches */
+#define TRACER_BATCH       512  /* of them sent together */
+#define TRACER_INTERVAL_MS 1000 /* no span waits longer for the collector than this */
 #define TRACER_TRIES       5
 #define TRACER_FLUSH_MS    3000 /* at the end, for what is still waiting */
 
 struct tracer;
-
-enum span_kind { SPAN_SERVER = 2, SPAN_CLIENT = 3 }; /* OTLP's numbers */
-
-/* Copied once, into the ring; made text only by the tracer's thread. */
-struct span {
-    uint64_t trace[2], id, parent; /* parent 0: it has none */
-    int64_t began_wall_ns, ended_wall_ns;
-    const char *family;  /* static */
-    const char *verdict; /* SPAN_CLIENT; static, never NULL */
-    uint32_t attempts;   /* SPAN_SERVER */
-    uint16_t status;     /* HTTP, 0 = none */
-    uint8_t kind;
-    bool failed;
-    union {
-        struct { /* SPAN_SERVER */
-            char method[16];
-            char path[160]; /* without query, cut to fit */
-        };
-        struct { /* SPAN_CLIENT */
-            char mask[SECRET_MASK_MAX], key[KEY_NAME_MAX];
-            char request_id[72]; /* the upstream's */
-        };
-    };
-};
 
 /* `*ret` is NULL when the settings name no collector. STATUS_NO_MEMORY, STATUS_IO, STATUS_INVALID. */
 NODISCARD
@@ -76,11 +52,6 @@ struct tracer_counts {
 void tracer_count(const struct tracer *tracer, struct tracer_counts *ret);
 
 /* ---- for the tests ---- */
-
-/* The request's body for these spans. STATUS_LIMIT, STATUS_NO_MEMORY. */
-NODISCARD
-enum status spans_json(struct buffer *out, const char *service, const struct span *spans,
-                       size_t count);
 
 /* "a=b,c=d%20e" as header lines. What cannot be a field is left out. STATUS_NO_MEMORY. */
 NODISCARD

@@ -149,7 +149,7 @@ enum {
       "an https:// URL that is sent JSON when every key is out, when a key is disabled, and on "   \
       "recovery")                                                                                  \
     X(OTLP_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT", URL, NULL, 0, 0, NULL, NULL, 0, otlp_endpoint, \
-      GROUP_OTHER, "where spans go (OTLP/HTTP in JSON); none = no traces are made")                \
+      GROUP_OTHER, "where spans go (OTLP/HTTP in protobuf); none = no traces are made")            \
     X(OTLP_HEADERS, "OTEL_EXPORTER_OTLP_HEADERS", TOKEN, NULL, 0, 0, NULL, NULL, SECRET,           \
       otlp_headers, GROUP_OTHER,                                                                   \
       "fields sent along with spans: name=value, separated by commas, values percent-encoded")     \

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from support.collector import Collector
+from support.collector import Collector, parse, spans_of
 from support.mock import headers_of
 from support.raw import Raw
 from support.scrape import Page
@@ -28,8 +29,8 @@ def traced(stage, collector, keys=("a", "b"), **settings):
 
 def by_kind(spans):
     """The request's span, and those of its attempts in order."""
-    servers = [s for s in spans if s["kind"] == 2]
-    clients = sorted((s for s in spans if s["kind"] == 3), key=lambda s: int(s["startTimeUnixNano"]))
+    servers = [s for s in spans if s["kind"] == Span.SPAN_KIND_SERVER]
+    clients = sorted((s for s in spans if s["kind"] == Span.SPAN_KIND_CLIENT), key=lambda s: s["start"])
     assert len(servers) == 1
     return servers[0], clients
 
@@ -61,19 +62,19 @@ def test_a_failover_is_one_trace(stage, collector):
 
     assert server["attributes"]["url.path"] == "/chat/completions"
     assert server["attributes"]["http.request.method"] == "POST"
-    assert server["attributes"]["http.response.status_code"] == "200"
-    assert server["attributes"]["sparekey.attempts"] == "2"
+    assert server["attributes"]["http.response.status_code"] == 200
+    assert server["attributes"]["sparekey.attempts"] == 2
     assert server["resource"]["service.name"] == "sparekey"
+    assert (server["name"], first["name"], server["scope"]) == ("chat", "attempt chat", "sparekey")
     assert first["attributes"]["sparekey.verdict"] == "rate_limited"
-    assert first["attributes"]["http.response.status_code"] == "429"
+    assert first["attributes"]["http.response.status_code"] == 429
     assert first["attributes"]["sparekey.key.name"] == "OPENAI_API_KEY"
     assert re.fullmatch(r"sk-proj\.\.\..{4}", first["attributes"]["sparekey.key"])
-    assert first["status"] == {"code": 2}
+    assert first["status"] == Status.STATUS_CODE_ERROR
     assert second["attributes"]["sparekey.verdict"] == "ok"
     assert second["attributes"]["sparekey.upstream.request_id"] == answer.headers["x-request-id"]
-    assert second["status"] == server["status"] == {}
-    times = [int(s[t]) for s in (server, first, second)
-             for t in ("startTimeUnixNano", "endTimeUnixNano")]
+    assert second["status"] == server["status"] == Status.STATUS_CODE_UNSET
+    times = [s[t] for s in (server, first, second) for t in ("start", "end")]
     assert times[0] <= times[2] <= times[3] <= times[4] <= times[5] <= times[1]
 
 
@@ -81,7 +82,7 @@ def test_a_request_without_a_parent_begins_a_trace(stage, collector):
     mock, gateway = traced(stage, collector)
     gateway.chat(headers={"traceparent": "00-00000000000000000000000000000000-0000000000000000-01"})
     server, (attempt,) = by_kind(collector.spans(2))
-    assert "parentSpanId" not in server
+    assert server["parentSpanId"] == ""
     assert re.fullmatch("[0-9a-f]{32}", server["traceId"]) and int(server["traceId"], 16)
     assert parents_sent(mock) == [f"00-{server['traceId']}-{attempt['spanId']}-01"]
 
@@ -117,7 +118,7 @@ def test_name_and_headers_are_honoured(stage, collector):
     told = {name.lower(): value for name, value in headers.items()}
     assert path == "/v1/traces"
     assert told["authorization"] == "Bearer of-the-collector" and told["x-b"] == "2"
-    assert told["content-type"] == "application/json"
+    assert told["content-type"] == "application/x-protobuf"
     assert "of-the-collector" not in gateway.errors()
 
 
@@ -128,7 +129,7 @@ def test_streams_and_failures_have_spans(stage, collector):
     by_kind(collector.spans(2))
     mock.fault(LIMIT, retry_after_ms=60000)
     gateway.get("/v1/models/x?secret=query")
-    server = next(s for s in collector.spans(5)[2:] if s["kind"] == 2)
+    server = next(s for s in collector.spans(5)[2:] if s["kind"] == Span.SPAN_KIND_SERVER)
     assert server["attributes"]["url.path"] == "/models/x"
 
 
@@ -156,6 +157,7 @@ def test_a_collector_that_does_not_answer_costs_spans_and_no_request(stage, coll
     assert page["sparekey_trace_spans_total", {"result": "exported"}] == 0
     collector.gate.set()
     collector.spans(4096)
+    assert max(len(spans_of(parse(body))) for _, _, body in collector.requests) == 512
 
 
 def test_a_collector_that_never_ends_its_answer_is_left_behind(stage):

@@ -15,7 +15,7 @@ bool document_is_valid(struct slice text)
 
 enum status document_read(struct slice text, json_t **ret)
 {
-    json_error_t error;
+    json_error_t error = {.text = ""}; /* its last byte is the code, which jansson sets late */
     json_t *document = json_loadb(text.len ? text.ptr : "", text.len, JSON_ALLOW_NUL, &error);
 
     if (document) {

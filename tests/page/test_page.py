@@ -35,7 +35,12 @@ def test_the_page_is_whole_and_guarded(stage):
 
 def test_shows_the_keys(stage, browse):
     _, gateway = stage.up(KEYS)
-    browse("shows_the_keys", gateway, slack=slack())
+    browse("shows_the_keys", gateway)
+
+
+def test_paints_at_once(stage, browse):
+    _, gateway = stage.up(KEYS)
+    browse("paints_at_once", gateway, slack=slack())
 
 
 def test_a_limit_at_the_upstream_shows(stage, browse):
